@@ -1,0 +1,166 @@
+//! What the method asks of its inputs, checked before any file is opened.
+
+use super::{
+    BasePolicy, DefaultValue, Layout, MergeConfig, ModulePlan, Parameter, Scope, Settings, SlicePlan, SourcePlan,
+    reader::Reader,
+};
+use crate::yaml::Place;
+
+/// Checks how many inputs each slice has, that none stands twice, and that the base is there where it must be.
+pub(super) fn contract(reader: &mut Reader<'_>, config: &MergeConfig) {
+    let method = config.method;
+    let mut missing_base = false;
+    for module in config.modules(&|_, _| 0) {
+        for (index, slice) in module.slices.iter().enumerate() {
+            duplicates(reader, config, slice);
+            let wanted = wanted_base(config, &module, index);
+            match (method.base, wanted, slice.base) {
+                (BasePolicy::Required, None, _) if !missing_base => {
+                    missing_base = true;
+                    let help = format!(
+                        "add `base_model: PATH`, the model that the others were trained from: {}",
+                        method.summary
+                    );
+                    reader.fault(config.method_place, format!("`{}` needs a `base_model`", method.name), help);
+                }
+                (BasePolicy::Required | BasePolicy::Optional, Some(base), None) => {
+                    let help = format!("add `- model: {base}` with its `layer_range` to the sources");
+                    reader.fault(slice.place, format!("the base model `{base}` is not a source of this slice"), help);
+                }
+                _ => counts(reader, config, slice),
+            }
+        }
+    }
+}
+
+/// The base that the slice's configuration names, whether or not it is among the sources.
+fn wanted_base<'c>(config: &'c MergeConfig, module: &ModulePlan, index: usize) -> Option<&'c super::ModelRef> {
+    let inputs = match &config.layout {
+        Layout::Whole(inputs) => Some(inputs),
+        Layout::Modules(modules) => {
+            modules.iter().find(|other| Some(&other.name) == module.name.as_ref()).map(|module| &module.inputs)
+        }
+    };
+    let own = match inputs {
+        Some(super::Inputs::Slices(slices)) => slices.get(index).and_then(|slice| slice.base_model.as_ref()),
+        _ => None,
+    };
+    own.or(config.base_model.as_ref())
+}
+
+fn duplicates(reader: &mut Reader<'_>, config: &MergeConfig, slice: &SlicePlan) {
+    let models = config.models();
+    let mut first_places = vec![None; models.len()];
+    for source in &slice.sources {
+        let Some(first) = first_places.get_mut(source.model) else { continue };
+        match first {
+            None => *first = Some(source.place),
+            Some(first) => {
+                let name = models.get(source.model).map(ToString::to_string).unwrap_or_default();
+                let problem =
+                    format!("the model `{name}` stands twice among these inputs, first on line {}", first.line);
+                reader.fault(source.place, problem, "keep one of the two, with the sum of their weights");
+            }
+        }
+    }
+}
+
+fn counts(reader: &mut Reader<'_>, config: &MergeConfig, slice: &SlicePlan) {
+    let method = config.method;
+    let all = slice.sources.len();
+    let others = all - usize::from(slice.base.is_some());
+    let bounds = [
+        (
+            all,
+            method.min_inputs,
+            method.max_inputs,
+            if slice.base.is_some() { "models (the base counted)" } else { "models" },
+        ),
+        (others, method.min_non_base, method.max_non_base, "models besides the base"),
+    ];
+    for (count, least, most, what) in bounds {
+        let wanted = match most {
+            _ if count < least && most == Some(least) => format!("exactly {least}"),
+            _ if count < least => format!("at least {least}"),
+            Some(most) if count > most && most == least => format!("exactly {least}"),
+            Some(most) if count > most => format!("at most {most}"),
+            _ => continue,
+        };
+        let help = if method.base == BasePolicy::Ignored && config.base_model.is_some() && count > least {
+            format!("`{}` knows no base: `base_model` counts as one more model; delete it", method.name)
+        } else {
+            format!("{}: {}", method.title, method.summary)
+        };
+        let problem = format!("`{}` takes {wanted} {what}, found {count}", method.name);
+        reader.fault(slice.place, problem, help);
+        return;
+    }
+}
+
+/// Checks that every required parameter is set for every input, at some level and for some tensor; and notes settings
+/// under a base model that has no use for them.
+pub(super) fn parameters(reader: &mut Reader<'_>, config: &MergeConfig) {
+    for module in config.modules(&|_, _| 0) {
+        for slice in &module.slices {
+            let levels = [&slice.parameters, &module.parameters, &config.parameters];
+            let required = |scope| {
+                let parameters = config.method.parameters.iter();
+                parameters.filter(move |p: &&Parameter| p.default == DefaultValue::Required && p.scope == scope)
+            };
+            for parameter in required(Scope::Shared) {
+                if !levels.iter().any(|level| sets(level, parameter)) {
+                    missing(reader, config, parameter, None, config.method_place);
+                    return;
+                }
+            }
+            for (index, source) in slice.sources.iter().enumerate() {
+                let is_base = slice.base == Some(index);
+                if is_base {
+                    unused(reader, config, source);
+                }
+                for parameter in required(Scope::Input).chain(required(Scope::NonBase).filter(|_| !is_base)) {
+                    if !sets(&source.parameters, parameter) && !levels.iter().any(|level| sets(level, parameter)) {
+                        missing(reader, config, parameter, Some(source.model), source.place);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn sets(settings: &Settings, parameter: &Parameter) -> bool {
+    settings.get(parameter.name).is_some_and(super::Setting::sets_anything)
+}
+
+fn missing(reader: &mut Reader<'_>, config: &MergeConfig, parameter: &Parameter, model: Option<usize>, place: Place) {
+    let (name, method) = (parameter.name, config.method.name);
+    let models = config.models();
+    let (problem, help) = match model.and_then(|index| models.get(index)) {
+        None => (
+            format!("`{method}` needs the parameter `{name}`"),
+            format!("add `{name}: …` under `parameters` ({})", parameter.description),
+        ),
+        Some(model) => (
+            format!("`{method}` needs the parameter `{name}` for the model `{model}`"),
+            format!(
+                "add `{name}: …` under this model's `parameters`, or once for all under the top `parameters` ({})",
+                parameter.description
+            ),
+        ),
+    };
+    let ignored_base = config.base_model.as_ref().filter(|base| base.place == place);
+    let help = match ignored_base {
+        Some(_) if config.method.base == BasePolicy::Ignored => {
+            format!("`{method}` knows no base: `base_model` joins as one more model; delete it, or {help}")
+        }
+        _ => help,
+    };
+    reader.fault(place, problem, help);
+}
+
+fn unused(reader: &mut Reader<'_>, config: &MergeConfig, source: &SourcePlan) {
+    for setting in source.parameters.entries.iter().filter(|setting| setting.parameter.scope == Scope::NonBase) {
+        let name = setting.parameter.name;
+        reader.note(setting.place, format!("`{name}` has no effect on the base model of `{}`", config.method.name));
+    }
+}
