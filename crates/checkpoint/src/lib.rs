@@ -1,8 +1,33 @@
 //! Checkpoints on disk: hardened, memory-mapped reading of safetensors files and Hugging Face folders, and atomic,
 //! streamed writing.
+//!
+//! | | |
+//! |---|---|
+//! | [`Checkpoint`] | opens a folder or a file; headers are checked, weights stay where they are |
+//! | [`CheckpointWriter`] | writes a folder or a file: staged, in any order, renamed when whole |
+//! | [`TensorView`], [`Dtype`] | stored tensors, and their conversion to and from `f32` |
 
 mod dtype;
+mod folder;
+mod guard;
+mod header;
+mod index;
+mod natural;
+mod staging;
 mod view;
+mod writer;
 
 pub use dtype::{Dtype, bf16_nearest};
+pub use folder::Checkpoint;
+pub use guard::refuse_output_onto_input;
+pub use header::{Header, MAX_HEADER_BYTES, TensorInfo};
+pub use natural::natural_cmp;
+pub use staging::Replace;
 pub use view::TensorView;
+pub use writer::{CheckpointWriter, TensorLayout, WriterOptions};
+
+/// Reads an index from memory: the entrance for fuzzing. Whether it was found fit, not what it says.
+#[doc(hidden)]
+pub fn index_is_fit(bytes: &[u8]) -> bool {
+    index::parse(bytes, std::path::Path::new(index::INDEX)).is_ok()
+}

@@ -1,1 +1,57 @@
-fn main() {}
+//! The command.
+
+mod bar;
+mod cli;
+mod commands;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use cli::{Cli, Command};
+use consilience_core::{Error, Result};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if let Some(threads) = cli.threads {
+        // Fails only when a pool is running already, which none is.
+        let _ = rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global();
+    }
+    bar::stop_on_interrupt();
+    match run(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            report(error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<ExitCode> {
+    let quiet = cli.quiet;
+    match cli.command {
+        Command::Merge(arguments) => commands::merge::run(&arguments, quiet)?,
+        Command::Inspect(arguments) => commands::inspect::run(&arguments, quiet)?,
+        Command::Diff(arguments) => return commands::diff::run(&arguments, quiet),
+        Command::Methods(arguments) => commands::methods::run(&arguments)?,
+        Command::Claim(arguments) => return commands::claim::run(&arguments, quiet),
+        Command::Data(arguments) => commands::data::run(&arguments, quiet)?,
+        Command::Demo(arguments) => commands::demo::run(&arguments, quiet)?,
+        Command::Completions { shell } => commands::pages::completions(shell),
+        Command::Man { out } => commands::pages::man(out.as_deref())?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints an error for people: the message, the place where there is one, the advice, and what lies behind it.
+fn report(error: Error) {
+    // Several faults are printed one by one, so that each keeps its own place and advice.
+    match error {
+        Error::Several(faults) => {
+            let count = faults.len();
+            faults.into_iter().for_each(report);
+            eprintln!("{count} faults");
+        }
+        other => eprintln!("{:?}", miette::Report::new(other)),
+    }
+}

@@ -1,1 +1,22 @@
-//! placeholder
+//! Linear algebra over [faer](https://docs.rs/faer) that Consilience's methods share: positive definite systems, singular
+//! values and eigenvalues, random subspaces, proximal maps.
+//!
+//! Matrices are faer's `Mat<f64>` and `MatRef<f64>`. Every function checks shapes, that the input is finite and that
+//! parameters are in range, and says in an error which argument is at fault.
+//!
+//! ```
+//! use consilience_linalg::spd;
+//! use faer::mat;
+//!
+//! let gram = mat![[4.0, 1.0], [1.0, 3.0]];
+//! let right = mat![[1.0], [2.0]];
+//! let x = spd::solve_jittered(gram.as_ref(), right.as_ref(), 0.0)?;
+//! assert!((x[(0, 0)] - 1.0 / 11.0).abs() < 1e-12 && (x[(1, 0)] - 7.0 / 11.0).abs() < 1e-12);
+//! # Ok::<(), consilience_core::Error>(())
+//! ```
+
+pub mod check;
+pub mod proximal;
+pub mod random;
+pub mod spd;
+pub mod spectral;

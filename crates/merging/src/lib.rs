@@ -1,1 +1,6 @@
-//! placeholder
+//! Model merging: fuse fine-tuned checkpoints into one model.
+
+pub mod config;
+pub mod kernels;
+pub mod merge;
+pub mod yaml;

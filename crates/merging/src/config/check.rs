@@ -1,8 +1,10 @@
 //! What the method asks of its inputs, checked before any file is opened.
 
+use std::collections::HashMap;
+
 use super::{
-    BasePolicy, DefaultValue, Layout, MergeConfig, ModulePlan, Parameter, Scope, Settings, SlicePlan, SourcePlan,
-    reader::Reader,
+    BasePolicy, DefaultValue, Layout, MergeConfig, ModelRef, ModulePlan, Parameter, Scope, Settings, SlicePlan,
+    SourcePlan, reader::Reader,
 };
 use crate::yaml::Place;
 
@@ -10,9 +12,10 @@ use crate::yaml::Place;
 pub(super) fn contract(reader: &mut Reader<'_>, config: &MergeConfig) {
     let method = config.method;
     let mut missing_base = false;
+    let models = config.models();
     for module in config.modules(&|_, _| 0) {
         for (index, slice) in module.slices.iter().enumerate() {
-            duplicates(reader, config, slice);
+            duplicates(reader, &models, slice);
             let wanted = wanted_base(config, &module, index);
             match (method.base, wanted, slice.base) {
                 (BasePolicy::Required, None, _) if !missing_base => {
@@ -34,7 +37,7 @@ pub(super) fn contract(reader: &mut Reader<'_>, config: &MergeConfig) {
 }
 
 /// The base that the slice's configuration names, whether or not it is among the sources.
-fn wanted_base<'c>(config: &'c MergeConfig, module: &ModulePlan, index: usize) -> Option<&'c super::ModelRef> {
+fn wanted_base<'c>(config: &'c MergeConfig, module: &ModulePlan, index: usize) -> Option<&'c ModelRef> {
     let inputs = match &config.layout {
         Layout::Whole(inputs) => Some(inputs),
         Layout::Modules(modules) => {
@@ -48,20 +51,13 @@ fn wanted_base<'c>(config: &'c MergeConfig, module: &ModulePlan, index: usize) -
     own.or(config.base_model.as_ref())
 }
 
-fn duplicates(reader: &mut Reader<'_>, config: &MergeConfig, slice: &SlicePlan) {
-    let models = config.models();
-    let mut first_places = vec![None; models.len()];
+fn duplicates(reader: &mut Reader<'_>, models: &[&ModelRef], slice: &SlicePlan) {
+    let mut places: HashMap<usize, Place> = HashMap::new();
     for source in &slice.sources {
-        let Some(first) = first_places.get_mut(source.model) else { continue };
-        match first {
-            None => *first = Some(source.place),
-            Some(first) => {
-                let name = models.get(source.model).map(ToString::to_string).unwrap_or_default();
-                let problem =
-                    format!("the model `{name}` stands twice among these inputs, first on line {}", first.line);
-                reader.fault(source.place, problem, "keep one of the two, with the sum of their weights");
-            }
-        }
+        let Some(first) = places.insert(source.model, source.place) else { continue };
+        let name = models.get(source.model).map(ToString::to_string).unwrap_or_default();
+        let problem = format!("the model `{name}` stands twice among these inputs, first on line {}", first.line);
+        reader.fault(source.place, problem, "keep one of the two, with the sum of their weights");
     }
 }
 
@@ -69,21 +65,16 @@ fn counts(reader: &mut Reader<'_>, config: &MergeConfig, slice: &SlicePlan) {
     let method = config.method;
     let all = slice.sources.len();
     let others = all - usize::from(slice.base.is_some());
+    let counted = if slice.base.is_some() { " (the base counted)" } else { "" };
     let bounds = [
-        (
-            all,
-            method.min_inputs,
-            method.max_inputs,
-            if slice.base.is_some() { "models (the base counted)" } else { "models" },
-        ),
-        (others, method.min_non_base, method.max_non_base, "models besides the base"),
+        (all, method.min_inputs, method.max_inputs, counted),
+        (others, method.min_non_base, method.max_non_base, " besides the base"),
     ];
-    for (count, least, most, what) in bounds {
-        let wanted = match most {
-            _ if count < least && most == Some(least) => format!("exactly {least}"),
-            _ if count < least => format!("at least {least}"),
-            Some(most) if count > most && most == least => format!("exactly {least}"),
-            Some(most) if count > most => format!("at most {most}"),
+    for (count, least, most, which) in bounds {
+        let (how, wanted) = match most {
+            Some(most) if count > most && most > least => ("at most", most),
+            Some(most) if count != most && most == least => ("exactly", least),
+            _ if count < least => ("at least", least),
             _ => continue,
         };
         let help = if method.base == BasePolicy::Ignored && config.base_model.is_some() && count > least {
@@ -91,7 +82,8 @@ fn counts(reader: &mut Reader<'_>, config: &MergeConfig, slice: &SlicePlan) {
         } else {
             format!("{}: {}", method.title, method.summary)
         };
-        let problem = format!("`{}` takes {wanted} {what}, found {count}", method.name);
+        let models = if wanted == 1 { "model" } else { "models" };
+        let problem = format!("`{}` takes {how} {wanted} {models}{which}, found {count}", method.name);
         reader.fault(slice.place, problem, help);
         return;
     }
@@ -100,6 +92,7 @@ fn counts(reader: &mut Reader<'_>, config: &MergeConfig, slice: &SlicePlan) {
 /// Checks that every required parameter is set for every input, at some level and for some tensor; and notes settings
 /// under a base model that has no use for them.
 pub(super) fn parameters(reader: &mut Reader<'_>, config: &MergeConfig) {
+    let models = config.models();
     for module in config.modules(&|_, _| 0) {
         for slice in &module.slices {
             let levels = [&slice.parameters, &module.parameters, &config.parameters];
@@ -120,7 +113,7 @@ pub(super) fn parameters(reader: &mut Reader<'_>, config: &MergeConfig) {
                 }
                 for parameter in required(Scope::Input).chain(required(Scope::NonBase).filter(|_| !is_base)) {
                     if !sets(&source.parameters, parameter) && !levels.iter().any(|level| sets(level, parameter)) {
-                        missing(reader, config, parameter, Some(source.model), source.place);
+                        missing(reader, config, parameter, models.get(source.model).copied(), source.place);
                     }
                 }
             }
@@ -132,10 +125,15 @@ fn sets(settings: &Settings, parameter: &Parameter) -> bool {
     settings.get(parameter.name).is_some_and(super::Setting::sets_anything)
 }
 
-fn missing(reader: &mut Reader<'_>, config: &MergeConfig, parameter: &Parameter, model: Option<usize>, place: Place) {
+fn missing(
+    reader: &mut Reader<'_>,
+    config: &MergeConfig,
+    parameter: &Parameter,
+    model: Option<&ModelRef>,
+    place: Place,
+) {
     let (name, method) = (parameter.name, config.method.name);
-    let models = config.models();
-    let (problem, help) = match model.and_then(|index| models.get(index)) {
+    let (problem, help) = match model {
         None => (
             format!("`{method}` needs the parameter `{name}`"),
             format!("add `{name}: …` under `parameters` ({})", parameter.description),

@@ -1,6 +1,12 @@
 //! The typed configuration.
 
-use std::{fmt, ops::Range, sync::Arc};
+use std::{
+    collections::HashSet,
+    fmt,
+    hash::{Hash, Hasher},
+    ops::Range,
+    sync::Arc,
+};
 
 use consilience_checkpoint::Dtype;
 
@@ -116,7 +122,7 @@ pub struct ModelRef {
 }
 
 /// An adapter of a model.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Adapter {
     /// A folder, or a name on a hub.
     pub path: String,
@@ -146,22 +152,22 @@ impl MergeConfig {
     /// Every model that the merge names, once each, in order of appearance: inputs first, then base models that are no
     /// input. Indices of [`super::SourcePlan::model`] point into it.
     pub fn models(&self) -> Vec<&ModelRef> {
-        let mut models: Vec<&ModelRef> = Vec::new();
+        let mut named = Vec::new();
         let mut bases = Vec::new();
         for inputs in self.parts() {
             match inputs {
-                Inputs::Models(entries) => entries.iter().for_each(|entry| add(&mut models, &entry.model)),
+                Inputs::Models(entries) => named.extend(entries.iter().map(|entry| &entry.model)),
                 Inputs::Slices(slices) => {
                     for slice in slices {
-                        slice.sources.iter().for_each(|source| add(&mut models, &source.model));
+                        named.extend(slice.sources.iter().map(|source| &source.model));
                         bases.extend(&slice.base_model);
                     }
                 }
             }
         }
         bases.extend(&self.base_model);
-        bases.into_iter().for_each(|base| add(&mut models, base));
-        models
+        let mut seen = HashSet::new();
+        named.into_iter().chain(bases).filter(|model| seen.insert(*model)).collect()
     }
 
     fn parts(&self) -> Vec<&Inputs> {
@@ -179,18 +185,24 @@ impl MergeConfig {
     }
 }
 
-fn add<'a>(models: &mut Vec<&'a ModelRef>, model: &'a ModelRef) {
-    if !models.contains(&model) {
-        models.push(model);
+impl ModelRef {
+    /// What makes two the same.
+    fn identity(&self) -> impl Eq + Hash {
+        (&self.path, &self.revision, &self.lora, &self.override_architecture)
     }
 }
 
 impl PartialEq for ModelRef {
     fn eq(&self, other: &Self) -> bool {
-        self.path == other.path
-            && self.revision == other.revision
-            && self.lora == other.lora
-            && self.override_architecture == other.override_architecture
+        self.identity() == other.identity()
+    }
+}
+
+impl Eq for ModelRef {}
+
+impl Hash for ModelRef {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.identity().hash(state);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Laying out slices of layers: which layers of which models make each layer of the result.
 
-use std::{ops::Range, sync::Arc};
+use std::{collections::HashMap, ops::Range, sync::Arc};
 
 use consilience_core::{Error, Result};
 
@@ -144,7 +144,8 @@ impl MergeConfig {
 
     /// The modules with their slices; whole models become one slice.
     pub(super) fn modules(&self, layers: &dyn Fn(&ModelRef, Option<&str>) -> usize) -> Vec<ModulePlan> {
-        let models = self.models();
+        let models: HashMap<&ModelRef, usize> =
+            self.models().into_iter().enumerate().map(|(index, model)| (model, index)).collect();
         match &self.layout {
             Layout::Whole(inputs) => vec![ModulePlan {
                 name: None,
@@ -166,11 +167,11 @@ impl MergeConfig {
         &self,
         inputs: &Inputs,
         module: Option<&str>,
-        models: &[&ModelRef],
+        models: &HashMap<&ModelRef, usize>,
         layers: &dyn Fn(&ModelRef, Option<&str>) -> usize,
     ) -> Vec<SlicePlan> {
         let source = |model: &ModelRef, layers, parameters| SourcePlan {
-            model: models.iter().position(|other| *other == model).unwrap_or_default(),
+            model: models.get(model).copied().unwrap_or_default(),
             layers,
             parameters,
             place: model.place,
@@ -209,10 +210,11 @@ impl MergeConfig {
         base: Option<&ModelRef>,
         parameters: Arc<Settings>,
         place: Place,
-        models: &[&ModelRef],
+        models: &HashMap<&ModelRef, usize>,
     ) -> SlicePlan {
         let base = base.filter(|_| self.method.base != BasePolicy::Ignored);
-        let base = base.and_then(|base| sources.iter().position(|source| models.get(source.model) == Some(&base)));
+        let base = base.and_then(|base| models.get(base));
+        let base = base.and_then(|base| sources.iter().position(|source| source.model == *base));
         SlicePlan { sources, base, parameters, place }
     }
 

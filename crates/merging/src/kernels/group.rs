@@ -21,6 +21,7 @@ pub struct Group<'a> {
     tensors: Vec<TensorView<'a>>,
     has_base: bool,
     shape: &'a [usize],
+    names: &'a [String],
     allow_nan: bool,
     checked: AtomicBool,
 }
@@ -127,7 +128,14 @@ impl<'a> Group<'a> {
                 return Err(Error::parameter("dtype", tensor.dtype(), "a floating-point type (F64, F32, F16, BF16)"));
             }
         }
-        Ok(Self { tensors, has_base: base.is_some(), shape, allow_nan, checked: AtomicBool::new(allow_nan) })
+        Ok(Self { tensors, has_base: base.is_some(), shape, names: &[], allow_nan, checked: AtomicBool::new(allow_nan) })
+    }
+
+    /// The same group with names for its inputs, the base first, that messages use.
+    #[must_use]
+    pub fn named(mut self, names: &'a [String]) -> Self {
+        self.names = names;
+        self
     }
 
     /// The common shape.
@@ -187,7 +195,7 @@ impl<'a> Group<'a> {
         let at = values.iter().position(|v| !v.is_finite()).unwrap_or(0);
         let value = values.get(at).copied().unwrap_or(f32::NAN);
         Error::NotFinite {
-            argument: format!("input {input}"),
+            argument: self.names.get(input).cloned().unwrap_or_else(|| format!("input {input}")),
             found: value.to_string(),
             position: format!("{:?}", unravel(start + at, self.shape)),
         }

@@ -1,26 +1,33 @@
-//! Kernels.
-#![allow(missing_docs)]
+//! The tensor kernels of checkpoint merging: one method a file, over inputs of any size that are never held decoded.
+//!
+//! A kernel is a plain struct with its parameters and a `merge` that takes a [`Group`] (the inputs of one output tensor)
+//! and an [`Output`] (its type and where its bytes go). Arithmetic is f32, sums over tensors are f64, and results are
+//! rounded once. Results do not depend on the thread count.
+
 mod arithmetic;
+mod bits;
 mod fusion;
+mod gram;
+mod group;
+mod linear;
 mod nearswap;
 mod ram;
 mod rank;
 mod sce;
-mod bits;
-mod gram;
-mod group;
-mod linear;
 mod select;
 mod sparsify;
 mod spherical;
 mod stock;
+#[cfg(test)]
+mod tests;
+
 pub use arithmetic::TaskArithmetic;
-pub use group::{Group, Output, Sink};
-pub use linear::{Linear, Passthrough};
-pub use sparsify::Sparsify;
-pub use spherical::{Karcher, MultiSlerp, Nuslerp, Slerp};
 pub use fusion::ArceeFusion;
+pub use group::{Chunk, Combine, Group, Output, Sink};
+pub use linear::{Linear, Passthrough};
 pub use nearswap::Nearswap;
 pub use ram::{Ram, RamPlus};
 pub use sce::Sce;
+pub use sparsify::Sparsify;
+pub use spherical::{Karcher, MultiSlerp, Nuslerp, Slerp};
 pub use stock::ModelStock;

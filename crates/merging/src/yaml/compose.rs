@@ -11,6 +11,7 @@ use super::{
     scalar::{self, Kind},
 };
 
+const TABS: &str = "YAML is indented with spaces, never with tabs";
 const CORE: &str = "tag:yaml.org,2002:";
 
 /// Reads the one document of `source`. An empty text gives null.
@@ -125,7 +126,7 @@ impl<'s> Composer<'s> {
         let help = if self.source.text()[..place.offset].ends_with('\t')
             || self.source.text()[place.offset..].starts_with('\t')
         {
-            "YAML is indented with spaces, never with tabs"
+            TABS
         } else {
             "check the indentation, and that quotes and brackets are closed"
         };
@@ -189,9 +190,14 @@ impl<'s> Composer<'s> {
             let problem = format!("nested more than {MAX_DEPTH} deep");
             return Err(self.fault(place, problem, "no merge configuration needs that: is this the right file?"));
         }
+        let before = self.source.text()[..place.offset].rsplit(['\n', '\r']).next().unwrap_or_default();
+        let block = !self.source.text()[place.offset..].starts_with(['[', '{']);
+        if block && before.contains('\t') && before.trim().is_empty() {
+            return Err(self.fault(place, "this line is indented with a tab", TABS));
+        }
         match tag.map(|tag| (core(tag), tag)) {
             None => Ok(place),
-            Some((Some(name), _)) if name == wanted => Ok(place),
+            Some((Some(name), _)) if name == wanted || name.is_empty() => Ok(place),
             Some((_, tag)) => Err(self.unknown_tag(tag, place)),
         }
     }
@@ -262,7 +268,7 @@ impl<'s> Composer<'s> {
     }
 
     fn scalar(&self, text: Cow<'_, str>, plain: bool, tag: Option<&Tag>, place: Place) -> Result<Scalar> {
-        let Some(tag) = tag else {
+        let Some(tag) = tag.filter(|tag| core(tag).as_deref() != Some("")) else {
             if !plain {
                 return Ok(Scalar::string(text));
             }
@@ -299,8 +305,8 @@ impl<'s> Composer<'s> {
     }
 }
 
-/// The name of a core tag: `str` for `!!str`, and for the non-specific tag `!`, which makes any scalar a string.
+/// The name of a core tag: `str` for `!!str`. The non-specific tag `!` gives the empty name: PyYAML treats it as none.
 fn core(tag: &Tag) -> Option<String> {
     let full = format!("{}{}", tag.handle, tag.suffix);
-    if full == "!" { Some("str".into()) } else { full.strip_prefix(CORE).map(str::to_owned) }
+    if full == "!" { Some(String::new()) } else { full.strip_prefix(CORE).map(str::to_owned) }
 }

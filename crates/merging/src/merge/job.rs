@@ -1,0 +1,161 @@
+//! One output tensor: what it is merged from, and how.
+
+use std::sync::Arc;
+
+use consilience_checkpoint::{Checkpoint, CheckpointWriter, Dtype, TensorView};
+use consilience_core::{Error, Progress, Result};
+
+use super::kernel::{COPY, Kernel};
+use crate::kernels::{Group, Output, Sink};
+
+/// One output tensor.
+pub struct Job {
+    /// Its name.
+    pub name: String,
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// What it is stored in.
+    pub dtype: Dtype,
+    /// Where it comes from.
+    pub work: Work,
+}
+
+/// Where an output tensor comes from.
+pub enum Work {
+    /// A kernel over the inputs (the base among them, at this place).
+    Merge {
+        /// The inputs, in the order of the configuration.
+        inputs: Vec<InputTensor>,
+        /// Which of them is the base.
+        base: Option<usize>,
+        /// What makes one of them.
+        kernel: Kernel,
+    },
+    /// Bytes that all inputs agree on: integers, booleans, and what only some models have.
+    Keep(Vec<InputTensor>),
+}
+
+/// A stored tensor of one of the models.
+#[derive(Clone, Debug)]
+pub struct InputTensor {
+    /// The model, as an index into the merge's checkpoints.
+    pub model: usize,
+    /// The tensor's name in it.
+    pub name: Arc<str>,
+}
+
+impl InputTensor {
+    /// The tensor.
+    ///
+    /// Errors: the model has none of that name.
+    pub fn view<'c>(&self, checkpoints: &'c [Checkpoint]) -> Result<TensorView<'c>> {
+        checkpoints.get(self.model).and_then(|c| c.get(&self.name)).ok_or_else(|| {
+            let argument = checkpoints.get(self.model).map_or(String::new(), |c| c.path().display().to_string());
+            Error::data(argument, format!("there is no tensor `{}`", self.name))
+        })
+    }
+
+    fn label(&self, checkpoints: &[Checkpoint]) -> String {
+        let path = checkpoints.get(self.model).map_or(String::new(), |c| c.path().display().to_string());
+        format!("{path}: tensor `{}`", self.name)
+    }
+}
+
+/// The place of one tensor in the output.
+struct TensorSink<'w> {
+    writer: &'w CheckpointWriter,
+    tensor: usize,
+    progress: &'w dyn Progress,
+}
+
+impl Sink for TensorSink<'_> {
+    fn store(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        if self.progress.stopped() {
+            return Err(Error::Stopped);
+        }
+        self.writer.write(self.tensor, offset, bytes)?;
+        self.progress.advance(bytes.len() as u64);
+        Ok(())
+    }
+}
+
+impl Job {
+    /// Bytes of the result.
+    pub fn bytes(&self) -> u64 {
+        self.shape.iter().product::<usize>() as u64 * self.dtype.size() as u64
+    }
+
+    /// Makes the tensor and writes it as tensor number `tensor` of `writer`. Memory: a few blocks a thread.
+    ///
+    /// Errors: the kernel's, naming model and tensor; the writer's.
+    pub fn run(
+        &self,
+        tensor: usize,
+        checkpoints: &[Checkpoint],
+        writer: &CheckpointWriter,
+        allow_nan: bool,
+        progress: &dyn Progress,
+    ) -> Result<()> {
+        let sink = TensorSink { writer, tensor, progress };
+        match &self.work {
+            Work::Keep(inputs) => self.keep(inputs, checkpoints, &sink),
+            Work::Merge { inputs, base, kernel } => {
+                let output = Output { dtype: self.dtype, sink: &sink };
+                let views = inputs.iter().map(|input| input.view(checkpoints)).collect::<Result<Vec<_>>>()?;
+                if let ([view], true) = (&views[..], kernel.is_copy() && allow_nan)
+                    && view.dtype() == self.dtype
+                {
+                    return copy(view.bytes(), &sink);
+                }
+                // Linear sums and means treat a base as one of the models; the others want it apart.
+                let base = *base;
+                let order: Vec<usize> = base.into_iter().chain((0..views.len()).filter(|i| Some(*i) != base)).collect();
+                let models: Vec<TensorView<'_>> =
+                    order.iter().skip(usize::from(base.is_some())).map(|i| views[*i]).collect();
+                let names: Vec<String> = order.iter().map(|i| inputs[*i].label(checkpoints)).collect();
+                let group = Group::new(base.map(|b| views[b]), &models, allow_nan)?.named(&names);
+                if group.models() == 0 {
+                    // Only the base has layers here: there is nothing to add to it.
+                    return COPY.merge(&group, output).map_err(|e| self.fault(e));
+                }
+                kernel.merge(&group, output).map_err(|e| self.fault(e))
+            }
+        }
+    }
+
+    fn fault(&self, error: Error) -> Error {
+        match error {
+            Error::Stopped | Error::Io { .. } | Error::Several(_) | Error::Config(_) => error,
+            Error::NotFinite { argument, found, position } if argument == "the merged tensor" => {
+                Error::NotFinite { argument: format!("merging `{}`", self.name), found, position }
+            }
+            Error::NotFinite { .. } => error,
+            other => Error::data(format!("merging `{}`", self.name), other.to_string()),
+        }
+    }
+
+    fn keep(&self, inputs: &[InputTensor], checkpoints: &[Checkpoint], sink: &TensorSink<'_>) -> Result<()> {
+        let mut inputs_left = inputs.iter();
+        let Some(first) = inputs_left.next() else { return Ok(()) };
+        let kept = first.view(checkpoints)?;
+        for other in inputs_left {
+            let view = other.view(checkpoints)?;
+            if view.dtype() != kept.dtype() || view.bytes() != kept.bytes() {
+                return Err(Error::data(
+                    first.label(checkpoints),
+                    format!("differs from that of {}, and {} values cannot be merged", other.label(checkpoints), kept.dtype()),
+                )
+                .with_help("make the two agree, or take the tensor out of one of the models"));
+            }
+        }
+        copy(kept.bytes(), sink)
+    }
+}
+
+fn copy(bytes: &[u8], sink: &TensorSink<'_>) -> Result<()> {
+    const BLOCK: usize = 1 << 20;
+    for (i, block) in bytes.chunks(BLOCK).enumerate() {
+        sink.store((i * BLOCK) as u64, block)?;
+    }
+    Ok(())
+}
