@@ -111,7 +111,7 @@ def load(folder):
     tensors, files = {}, sorted(Path(folder).glob("*.safetensors"))
     for file in files:
         with safe_open(file, "pt") as opened:
-            if opened.metadata() != {"format": "pt"}:
+            if (opened.metadata() or {}).get("format") != "pt":
                 raise RuntimeError(f"{file.name}: metadata is {opened.metadata()}, not format: pt")
             for name in opened.keys():
                 if name in tensors:

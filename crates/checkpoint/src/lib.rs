@@ -14,6 +14,7 @@ mod header;
 mod index;
 mod natural;
 mod staging;
+mod survey;
 mod view;
 mod writer;
 
@@ -23,6 +24,7 @@ pub use guard::refuse_output_onto_input;
 pub use header::{Header, MAX_HEADER_BYTES, TensorInfo};
 pub use natural::natural_cmp;
 pub use staging::Replace;
+pub use survey::{Comparison, Difference, Distance, Stats, TensorSummary, compare, inspect};
 pub use view::TensorView;
 pub use writer::{CheckpointWriter, TensorLayout, WriterOptions};
 

@@ -221,5 +221,5 @@ fn is_model_file(path: &Path) -> bool {
     let ending = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
     path.is_file()
         && (matches!(ending, "safetensors" | "json" | "jinja" | "model")
-            || matches!(name, "README.md" | "merge.yml" | "mergekit_config.yml" | "vocab.txt" | "merges.txt"))
+            || matches!(name, "README.md" | "mergekit_config.yml" | "vocab.txt" | "merges.txt"))
 }

@@ -18,7 +18,7 @@ pub fn say(text: impl std::fmt::Display) {
 /// A table with these headings; the columns in `right` (counted from 0) are aligned to the right.
 pub fn table(headings: &[&str], right: &[usize]) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(headings.iter().copied());
     for column in right {
         if let Some(column) = table.column_mut(*column) {

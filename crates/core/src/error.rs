@@ -53,7 +53,9 @@ pub enum Error {
         wanted: String,
     },
     /// An iteration reached its limit before its tolerance.
-    #[error("{what} did not converge: {measure} {reached:.3e} after {iterations} iterations, wanted at most {tolerance:.3e}")]
+    #[error(
+        "{what} did not converge: {measure} {reached:.3e} after {iterations} iterations, wanted at most {tolerance:.3e}"
+    )]
     DidNotConverge {
         /// The iteration.
         what: String,
@@ -195,7 +197,10 @@ mod tests {
     #[test]
     fn messages_name_argument_found_and_wanted() {
         assert_eq!(Error::shape("x", [2, 3], "[n, 4]").to_string(), "x: the shape is [2, 3], wanted [n, 4]");
-        assert_eq!(Error::parameter("density", 1.5, "a number in [0, 1]").to_string(), "density = 1.5, wanted a number in [0, 1]");
+        assert_eq!(
+            Error::parameter("density", 1.5, "a number in [0, 1]").to_string(),
+            "density = 1.5, wanted a number in [0, 1]"
+        );
     }
 
     #[test]

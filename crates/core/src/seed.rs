@@ -12,7 +12,8 @@ impl Seed {
     /// An independent seed for a named part of the work (a tensor, a task, a repetition).
     pub fn derive(self, label: &str) -> Seed {
         // FNV-1a spreads the label, the finaliser of SplitMix64 mixes it with the seed.
-        let hash = label.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+        let hash =
+            label.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
         Seed(mix(self.0 ^ mix(hash)))
     }
 

@@ -18,5 +18,6 @@
 pub mod check;
 pub mod proximal;
 pub mod random;
+mod sequential;
 pub mod spd;
 pub mod spectral;

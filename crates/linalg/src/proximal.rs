@@ -96,7 +96,8 @@ mod tests {
             // y - x is one constant on the support and no larger elsewhere.
             let shift = y.iter().zip(&x).filter(|(_, x)| **x > 0.0).map(|(y, x)| y - x).next().unwrap();
             for (y, x) in y.iter().zip(&x) {
-                prop_assert!(if *x > 0.0 { (y - x - shift).abs() < 1e-10 } else { *y <= shift + 1e-10 });
+                let optimal = if *x > 0.0 { (y - x - shift).abs() < 1e-10 } else { *y <= shift + 1e-10 };
+                prop_assert!(optimal);
             }
             let once = x.clone();
             project_simplex(&mut x, radius).unwrap();

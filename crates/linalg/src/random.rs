@@ -4,6 +4,8 @@ use consilience_core::{Error, Result, Seed};
 use faer::Mat;
 use rand_distr::{Distribution, StandardNormal};
 
+use crate::sequential::orthonormal_basis;
+
 /// A matrix of independent standard normal entries, drawn row by row: a taller matrix of the same width begins with the
 /// same rows.
 pub fn gaussian(rows: usize, columns: usize, seed: Seed) -> Mat<f64> {
@@ -25,15 +27,7 @@ pub fn orthonormal(rows: usize, columns: usize, seed: Seed) -> Result<Mat<f64>> 
     if columns > rows {
         return Err(Error::shape("orthonormal", [rows, columns], "at most as many columns as rows"));
     }
-    let qr = gaussian(rows, columns, seed).qr();
-    let mut q = qr.compute_thin_Q();
-    let r = qr.thin_R();
-    for j in 0..columns {
-        if r[(j, j)] < 0.0 {
-            (0..rows).for_each(|i| q[(i, j)] = -q[(i, j)]);
-        }
-    }
-    Ok(q)
+    Ok(orthonormal_basis(gaussian(rows, columns, seed)))
 }
 
 #[cfg(test)]

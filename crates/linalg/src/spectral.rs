@@ -1,9 +1,9 @@
 //! Singular values and eigenvalues.
 
 use consilience_core::{Error, Result, Seed};
-use faer::linalg::solvers;
-use faer::{Mat, MatRef, Side};
+use faer::{Mat, MatRef};
 
+use crate::sequential::{self, orthonormal_basis};
 use crate::{check, random};
 
 /// The thin singular value decomposition `A = U diag(s) V^T` of an `m x n` matrix, or its leading part.
@@ -49,10 +49,8 @@ impl Svd {
 /// Fails with [`Error::NotFinite`] or [`Error::DidNotConverge`]. Cost: about `6 m n min(m, n)` multiplications.
 pub fn thin_svd(a: MatRef<'_, f64>) -> Result<Svd> {
     check::finite("a", a)?;
-    let svd = a.thin_svd().map_err(|_| unconverged("singular value decomposition"))?;
-    let s = svd.S().column_vector();
-    let s = (0..s.nrows()).map(|i| s[i]).collect();
-    Ok(Svd::new(svd.U().to_owned(), s, svd.V().to_owned()))
+    let (u, s, v) = sequential::thin_svd(a)?;
+    Ok(Svd::new(u, s, v))
 }
 
 /// The leading singular triples by random projection (Halko, Martinsson, Tropp, "Finding structure with randomness", 2011,
@@ -87,10 +85,10 @@ impl RandomizedSvd {
         check::finite("a", a)?;
         let smaller = a.nrows().min(a.ncols());
         let width = self.rank.saturating_add(self.oversample).min(smaller);
-        let mut q = (a * random::gaussian(a.ncols(), width, seed)).qr().compute_thin_Q();
+        let mut q = orthonormal_basis(a * random::gaussian(a.ncols(), width, seed));
         for _ in 0..self.power_iterations {
-            let back = (a.transpose() * &q).qr().compute_thin_Q();
-            q = (a * back).qr().compute_thin_Q();
+            let back = orthonormal_basis(a.transpose() * &q);
+            q = orthonormal_basis(a * back);
         }
         // B = Q^T A has the leading singular values; A's left vectors are Q times B's.
         let small = thin_svd((q.transpose() * a).as_ref())?;
@@ -125,21 +123,9 @@ impl SymmetricEigen {
 /// Fails with [`Error::Shape`], [`Error::NotFinite`], [`Error::Data`] (not symmetric to 1e-8 of its largest entry) or
 /// [`Error::DidNotConverge`]. Cost: about `9 n^3` multiplications.
 pub fn symmetric_eigen(a: MatRef<'_, f64>) -> Result<SymmetricEigen> {
-    let n = check::symmetric("a", a)?;
-    let eigen: solvers::SelfAdjointEigen<f64> =
-        a.self_adjoint_eigen(Side::Lower).map_err(|_| unconverged("symmetric eigendecomposition"))?;
-    let values = eigen.S().column_vector();
-    Ok(SymmetricEigen { values: (0..n).map(|i| values[i]).collect(), vectors: eigen.U().to_owned() })
-}
-
-fn unconverged(what: &str) -> Error {
-    Error::DidNotConverge {
-        what: what.into(),
-        measure: "off-diagonal part".into(),
-        reached: f64::NAN,
-        tolerance: f64::EPSILON,
-        iterations: 30,
-    }
+    check::symmetric("a", a)?;
+    let (values, vectors) = sequential::symmetric_eigen(a)?;
+    Ok(SymmetricEigen { values, vectors })
 }
 
 #[cfg(test)]
@@ -190,12 +176,19 @@ mod tests {
     #[test]
     fn results_do_not_depend_on_the_thread_count() {
         let a = random::gaussian(300, 120, Seed(9));
-        let gram = a.transpose() * &a;
         let on = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| (thin_svd(a.as_ref()).unwrap(), symmetric_eigen(gram.as_ref()).unwrap()))
+            pool.install(|| {
+                let gram = a.transpose() * &a;
+                let solved = crate::spd::solve_jittered(gram.as_ref(), a.transpose(), 1e-6).unwrap();
+                let svd = thin_svd(a.as_ref()).unwrap();
+                let leading = RandomizedSvd::default().compute(a.as_ref(), Seed(1)).unwrap();
+                let eigen = symmetric_eigen(gram.as_ref()).unwrap();
+                (random::orthonormal(300, 120, Seed(2)).unwrap(), gram, solved, svd, leading, eigen)
+            })
         };
-        assert!(on(1) == on(3));
+        let (one, three) = (on(1), on(3));
+        assert!(one == three);
     }
 
     proptest! {

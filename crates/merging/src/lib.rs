@@ -2,5 +2,6 @@
 
 pub mod config;
 pub mod kernels;
+pub mod learned;
 pub mod merge;
 pub mod yaml;

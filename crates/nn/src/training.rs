@@ -223,7 +223,7 @@ impl Optimizer {
                 AdamWConfig::new().with_epsilon(1e-8).with_weight_decay(weight_decay).init()
             }
             Self::Sgd { momentum, weight_decay } => {
-                let momentum = (momentum > 0.0).then(|| MomentumConfig { momentum, dampening: 0.0, nesterov: false });
+                let momentum = (momentum > 0.0).then_some(MomentumConfig { momentum, dampening: 0.0, nesterov: false });
                 let decay = (weight_decay > 0.0).then(|| WeightDecayConfig::new(weight_decay));
                 SgdConfig::new().with_momentum(momentum).with_weight_decay(decay).init()
             }

@@ -35,11 +35,13 @@
 mod bar;
 mod measurements;
 mod outcome;
+mod pages;
 mod runner;
 
 pub use bar::{Bar, BarOutcome, Comparison, Limit, Weight};
 pub use measurements::{Curve, Measurements, Value};
 pub use outcome::{ClaimPage, Outcome, SeedOutcome, Summary, Verdict};
+pub use pages::{to_markdown, write_pages};
 pub use runner::Runner;
 
 use crate::{Progress, Result, Seed};

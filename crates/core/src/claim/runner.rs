@@ -187,7 +187,8 @@ mod tests {
         assert_eq!(outcome.verdict, Verdict::Partly, "the required bar is missed, the falsifying one met");
         assert_eq!(outcome.bars.iter().map(|b| b.met).collect::<Vec<_>>(), [true, false]);
         assert_eq!(log.0.lock().unwrap()[3], "made-up 4/4: training of 1");
-        let parallel = Runner { scale: Scale::Full, parallel: true, ..Default::default() }.run(&CLAIM, &Silent).unwrap();
+        let parallel =
+            Runner { scale: Scale::Full, parallel: true, ..Default::default() }.run(&CLAIM, &Silent).unwrap();
         assert_eq!(parallel.summary, outcome.summary);
     }
 
@@ -201,10 +202,7 @@ mod tests {
     fn smoke_scale_refuses_what_is_not_finite_and_full_scale_records_it() {
         let smoke = Runner { first: Seed(99), ..Default::default() };
         let message = smoke.run(&CLAIM, &Silent).unwrap_err().to_string();
-        assert_eq!(
-            message,
-            "made-up, seed 99: loss of method: NaN at the end of the experiment, wanted finite values"
-        );
+        assert_eq!(message, "made-up, seed 99: loss of method: NaN at the end of the experiment, wanted finite values");
         assert!(Runner { scale: Scale::Full, ..smoke }.run(&CLAIM, &Silent).is_ok());
     }
 

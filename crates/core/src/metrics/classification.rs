@@ -67,7 +67,11 @@ impl ConfusionMatrix {
         let top = predicted.iter().chain(truth).copied().max().unwrap_or(0) as usize;
         let cells = classes.checked_mul(classes).filter(|_| top < classes && classes <= 1 << 14);
         let Some(cells) = cells else {
-            return Err(Error::parameter("classes", classes, format!("above the highest label, {top}, and at most 16384")));
+            return Err(Error::parameter(
+                "classes",
+                classes,
+                format!("above the highest label, {top}, and at most 16384"),
+            ));
         };
         let mut counts = vec![0; cells];
         for (&p, &t) in predicted.iter().zip(truth) {

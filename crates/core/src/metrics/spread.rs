@@ -30,11 +30,13 @@ impl Spread {
         }
         finite("values", values)?;
         let count = values.len();
-        let mean = values.iter().sum::<f64>() / count as f64;
+        let fold = |pick: fn(f64, f64) -> f64| values.iter().copied().fold(values[0], pick);
+        let (min, max) = (fold(f64::min), fold(f64::max));
+        // Rounding must neither move the mean of equal values nor give them a deviation.
+        let mean = (values.iter().sum::<f64>() / count as f64).clamp(min, max);
         let squares: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();
         let std = if count > 1 { (squares / (count - 1) as f64).sqrt() } else { 0.0 };
-        let fold = |pick: fn(f64, f64) -> f64| values.iter().copied().fold(values[0], pick);
-        Ok(Self { count, mean, std, min: fold(f64::min), max: fold(f64::max) })
+        Ok(Self { count, mean, std, min, max })
     }
 
     /// The standard error of the mean.
@@ -86,6 +88,8 @@ mod tests {
 
     #[test]
     fn edge_cases() {
+        let equal = Spread::of(&[0.8; 3]).unwrap();
+        assert_eq!((equal.mean, equal.std), (0.8, 0.0));
         let one = Spread::of(&[3.0]).unwrap();
         assert_eq!((one.std, one.half_width(0.95).unwrap()), (0.0, f64::INFINITY));
         assert!(one.half_width(1.0).is_err() && one.half_width(f64::NAN).is_err());

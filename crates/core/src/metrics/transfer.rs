@@ -3,8 +3,8 @@
 use super::spread::finite;
 use crate::{Error, Result};
 
-/// A[i][j]: the accuracy on task j after learning task i, for K tasks. Needs the whole square; entries above the diagonal
-/// (tasks not learnt yet) are used by none of the measures here.
+/// `A[i][j]`: the accuracy on task j after learning task i, for K tasks. Needs the whole square; entries above the diagonal
+/// (tasks not learnt yet) are used by [`AccuracyMatrix::forward_transfer`] alone.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AccuracyMatrix {
     tasks: usize,

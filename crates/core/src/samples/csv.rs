@@ -114,8 +114,10 @@ impl Columns {
         };
         match found.filter(|index| *index < count && count > 1) {
             Some(label) => Ok(Self { count, label }),
-            None if count < 2 => Err(Error::format(path, "its first row has one column; a label and values are wanted")
-                .with_help("set the delimiter if the columns are not separated by it")),
+            None if count < 2 => {
+                Err(Error::format(path, "its first row has one column; a label and values are wanted")
+                    .with_help("set the delimiter if the columns are not separated by it"))
+            }
             None => Err(Error::format(path, format!("there is no label column {label:?} among the {count} columns"))),
         }
     }
@@ -142,7 +144,7 @@ fn number_labels(texts: Vec<String>) -> (Vec<u32>, usize, Vec<String>) {
     // "3", "3.0" and "3.000e+00" are all class 3.
     let class = |text: &String| {
         let value = text.parse::<f64>().ok()?;
-        (value >= 0.0 && value < 16_777_216.0 && value.fract() == 0.0).then_some(value as u32)
+        ((0.0..16_777_216.0).contains(&value) && value.fract() == 0.0).then_some(value as u32)
     };
     if let Some(labels) = texts.iter().map(class).collect::<Option<Vec<u32>>>() {
         let classes = labels.iter().max().map_or(0, |top| *top as usize + 1);

@@ -253,7 +253,11 @@ fn share(count: usize, fraction: f64) -> usize {
 }
 
 fn check_fraction(fraction: f64) -> Result<()> {
-    if (0.0..=1.0).contains(&fraction) { Ok(()) } else { Err(Error::parameter("fraction", fraction, "a number in [0, 1]")) }
+    if (0.0..=1.0).contains(&fraction) {
+        Ok(())
+    } else {
+        Err(Error::parameter("fraction", fraction, "a number in [0, 1]"))
+    }
 }
 
 #[cfg(test)]

@@ -38,7 +38,9 @@ impl Header {
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self> {
         let fault = |problem: String| Error::format(path, problem);
         let truncated = || fault("ends within its header".to_owned());
-        let rest = bytes.strip_prefix(b"\x93NUMPY").ok_or_else(|| fault("not a .npy file: its first bytes are wrong".to_owned()))?;
+        let rest = bytes
+            .strip_prefix(b"\x93NUMPY")
+            .ok_or_else(|| fault("not a .npy file: its first bytes are wrong".to_owned()))?;
         let ([major, _minor], rest) = rest.split_first_chunk().ok_or_else(truncated)?;
         let (length, rest) = match major {
             1 => rest.split_first_chunk().map(|(l, r)| (usize::from(u16::from_le_bytes(*l)), r)),
@@ -51,13 +53,18 @@ impl Header {
         }
         let (text, data) = rest.split_at_checked(length).ok_or_else(truncated)?;
         let text = std::str::from_utf8(text).map_err(|_| fault("its header is not text".to_owned()))?;
-        let fields = Fields::parse(text).ok_or_else(|| fault(format!("its header cannot be understood: {}", text.trim())))?;
+        let fields =
+            Fields::parse(text).ok_or_else(|| fault(format!("its header cannot be understood: {}", text.trim())))?;
         let (big_endian, number) = number(fields.descr).ok_or_else(|| {
             fault(format!("type {} is not supported", fields.descr)).with_help("save real numbers: f4, f8, or integers")
         })?;
         if raw::bytes_of(&fields.shape, number) != Some(data.len()) {
             let shape = &fields.shape;
-            return Err(fault(format!("its header says {shape:?} of {}, but {} bytes follow", fields.descr, data.len())));
+            return Err(fault(format!(
+                "its header says {shape:?} of {}, but {} bytes follow",
+                fields.descr,
+                data.len()
+            )));
         }
         let start = bytes.len() - data.len();
         Ok(Self { shape: fields.shape, number, big_endian, fortran: fields.fortran, data: start..bytes.len() })
@@ -69,7 +76,8 @@ impl Header {
         let native = self.big_endian == cfg!(target_endian = "big");
         let data = bytes.get(self.data.clone())?;
         let aligned = bytemuck::try_cast_slice::<u8, f32>(data).is_ok();
-        (self.number == Number::F32 && native && row_major && aligned && !self.shape.is_empty()).then(|| self.data.clone())
+        (self.number == Number::F32 && native && row_major && aligned && !self.shape.is_empty())
+            .then(|| self.data.clone())
     }
 }
 
@@ -220,9 +228,11 @@ pub(super) mod tests {
     fn maps_what_can_be_mapped_and_reads_the_rest() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.npy");
-        for (descr, fortran, data) in
-            [("<f4", false, floats(&[0.0, 1.0, 2.0, 3.0])), ("<f4", true, floats(&[0.0, 2.0, 1.0, 3.0])), ("|u1", false, vec![0, 1, 2, 3])]
-        {
+        for (descr, fortran, data) in [
+            ("<f4", false, floats(&[0.0, 1.0, 2.0, 3.0])),
+            ("<f4", true, floats(&[0.0, 2.0, 1.0, 3.0])),
+            ("|u1", false, vec![0, 1, 2, 3]),
+        ] {
             std::fs::write(&path, file(descr, fortran, "(2, 2)", &data)).unwrap();
             let mapped = Samples::map_npy(&path).unwrap();
             assert_eq!((mapped.len(), mapped.row(1)), (2, Some(&[2.0, 3.0][..])));
@@ -239,9 +249,15 @@ pub(super) mod tests {
         assert_eq!(error(b"hello"), "x.npy: not a .npy file: its first bytes are wrong");
         assert_eq!(error(b"\x93NUMPY\x01\x00\xff"), "x.npy: ends within its header");
         assert_eq!(error(b"\x93NUMPY\x09\x00\x00\x00"), "x.npy: version 9 of .npy is unknown");
-        assert_eq!(error(b"\x93NUMPY\x02\x00\xff\xff\xff\xff"), "x.npy: its header of 4294967295 bytes is longer than 65536");
+        assert_eq!(
+            error(b"\x93NUMPY\x02\x00\xff\xff\xff\xff"),
+            "x.npy: its header of 4294967295 bytes is longer than 65536"
+        );
         assert_eq!(error(&file("|O", false, "(1,)", &[0])), "x.npy: type |O is not supported");
-        assert_eq!(error(&file("<f4", false, "(2,)", &[0; 4])), "x.npy: its header says [2] of <f4, but 4 bytes follow");
+        assert_eq!(
+            error(&file("<f4", false, "(2,)", &[0; 4])),
+            "x.npy: its header says [2] of <f4, but 4 bytes follow"
+        );
         assert!(error(&file("<f4", false, "(18446744073709551615, 16)", &[])).contains("but 0 bytes follow"));
         assert!(error(&file("<f4", false, "(-1,)", &[])).contains("cannot be understood"));
     }

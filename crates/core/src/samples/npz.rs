@@ -15,10 +15,8 @@ pub(crate) fn read(path: &Path, array: &str) -> Result<RawArray> {
     let mut archive = ZipArchive::new(BufReader::new(file)).map_err(broken)?;
     let member = format!("{array}.npy");
     if archive.index_for_name(&member).is_none() {
-        let names: Vec<String> = archive
-            .file_names()
-            .filter_map(|name| Some(name.ok()?.strip_suffix(".npy")?.to_owned()))
-            .collect();
+        let names: Vec<String> =
+            archive.file_names().filter_map(|name| Some(name.ok()?.strip_suffix(".npy")?.to_owned())).collect();
         return Err(Error::format(path, format!("holds no array \"{array}\""))
             .with_help(format!("the arrays in it are: {}", names.join(", "))));
     }
@@ -40,7 +38,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.npz");
         let mut archive = zip::ZipWriter::new(std::fs::File::create(&path).unwrap());
-        for (name, bytes) in [("x.npy", file("|u1", false, "(2, 2)", &[1, 2, 3, 4])), ("y.npy", file("|u1", false, "(2,)", &[1, 0]))]
+        for (name, bytes) in
+            [("x.npy", file("|u1", false, "(2, 2)", &[1, 2, 3, 4])), ("y.npy", file("|u1", false, "(2,)", &[1, 0]))]
         {
             archive.start_file(name, SimpleFileOptions::default()).unwrap();
             archive.write_all(&bytes).unwrap();

@@ -21,11 +21,13 @@ impl RawArray {
     /// The values as class numbers.
     pub fn to_labels(&self, name: &str) -> Result<Vec<u32>> {
         // Beyond 2²⁴ an f32 no longer holds every integer.
-        let fits = |v: f32| v >= 0.0 && v < 16_777_216.0 && v.fract() == 0.0;
+        let fits = |v: f32| (0.0..16_777_216.0).contains(&v) && v.fract() == 0.0;
         match self.values.iter().position(|v| !fits(*v)) {
-            Some(at) => {
-                Err(Error::parameter(format!("{name}[{at}]"), self.values[at], "a class number: an integer from 0 to 16777215"))
-            }
+            Some(at) => Err(Error::parameter(
+                format!("{name}[{at}]"),
+                self.values[at],
+                "a class number: an integer from 0 to 16777215",
+            )),
             None if self.shape.iter().filter(|axis| **axis != 1).count() > 1 => {
                 Err(Error::shape(name, &self.shape, "one label for each sample"))
             }

@@ -19,7 +19,11 @@ pub struct Samples {
 enum Storage {
     Owned(Vec<f32>),
     /// The values stand in `map[start..end]`; alignment was checked when this was made.
-    Mapped { map: Mmap, start: usize, end: usize },
+    Mapped {
+        map: Mmap,
+        start: usize,
+        end: usize,
+    },
 }
 
 impl Clone for Samples {

@@ -211,7 +211,7 @@ impl Merge {
         if self.options.write_model_card {
             let name = target.file_name().map_or_else(|| "Merged model".into(), |n| n.to_string_lossy().into_owned());
             writer.add_file("README.md", card::card(&self.config, &name).as_bytes())?;
-            writer.add_file("merge.yml", self.config.source.text().as_bytes())?;
+            writer.add_file("mergekit_config.yml", self.config.source.text().as_bytes())?;
         }
         Ok(())
     }

@@ -1,0 +1,50 @@
+//! `consilience inspect`.
+
+use std::collections::BTreeMap;
+
+use consilience_checkpoint::{Checkpoint, inspect};
+use consilience_core::Result;
+
+use crate::cli;
+use crate::terminal::{bytes, json, say, table};
+
+/// Lists the tensors of a checkpoint.
+pub fn run(arguments: &cli::Inspect, quiet: bool) -> Result<()> {
+    let checkpoint = Checkpoint::open(&arguments.path)?;
+    let tensors = inspect(&checkpoint, arguments.stats);
+    if arguments.json {
+        return json(&tensors);
+    }
+    let mut headings = vec!["tensor", "type", "shape", "size"];
+    if arguments.stats {
+        headings.extend(["norm", "mean", "min", "max", "NaN", "inf", "zero"]);
+    }
+    let mut rows = table(&headings, &(3..headings.len()).collect::<Vec<_>>());
+    for tensor in &tensors {
+        let mut row = vec![tensor.name.clone(), tensor.dtype.to_owned(), format!("{:?}", tensor.shape), bytes(tensor.bytes)];
+        if arguments.stats {
+            row.extend(tensor.stats.map_or_else(
+                || vec!["–".to_owned(); 7],
+                |s| {
+                    let number = |v: f64| format!("{v:.4e}");
+                    let count = |n: u64| n.to_string();
+                    vec![number(s.norm), number(s.mean), number(s.min), number(s.max), count(s.nan), count(s.infinite), count(s.zero)]
+                },
+            ));
+        }
+        rows.add_row(row);
+    }
+    say(rows);
+    if !quiet {
+        let mut types: BTreeMap<&str, u64> = BTreeMap::new();
+        let mut parameters = 0_u64;
+        for tensor in &tensors {
+            *types.entry(tensor.dtype).or_default() += tensor.bytes;
+            parameters += tensor.shape.iter().product::<usize>() as u64;
+        }
+        let types: Vec<String> = types.into_iter().map(|(name, size)| format!("{} of {name}", bytes(size))).collect();
+        let files = checkpoint.files().len();
+        say(format_args!("{} tensors, {parameters} parameters, {}, in {files} file{}", tensors.len(), types.join(", "), if files == 1 { "" } else { "s" }));
+    }
+    Ok(())
+}
