@@ -3,5 +3,6 @@
 pub mod config;
 pub mod kernels;
 pub mod learned;
+pub mod library;
 pub mod merge;
 pub mod yaml;

@@ -20,9 +20,21 @@ impl Bits {
         self.0.extend_from_slice(&other.0);
     }
 
+    /// Writes the differences of `model` from `base`, times `factor`, to `out` where the bits from `start` (a multiple of
+    /// 64) on are set, and 0 elsewhere.
+    #[inline(always)]
+    pub fn apply(&self, factor: f32, model: &[f32], base: &[f32], start: usize, out: &mut [f32]) {
+        let lanes = out.chunks_mut(64).zip(model.chunks(64)).zip(base.chunks(64));
+        for (((out, model), base), word) in lanes.zip(self.words(start)) {
+            for (i, ((o, x), b)) in out.iter_mut().zip(model).zip(base).enumerate() {
+                *o = if word >> i & 1 == 1 { (x - b) * factor } else { 0.0 };
+            }
+        }
+    }
+
     /// The bits from `start` on, 64 at a time; `start` must be a multiple of 64.
     #[inline(always)]
-    pub fn words(&self, start: usize) -> &[u64] {
+    fn words(&self, start: usize) -> &[u64] {
         self.0.get(start / 64..).unwrap_or(&[])
     }
 }

@@ -3,7 +3,13 @@
 use consilience_core::{Error, Result};
 
 use super::group::{Chunk, Combine, Group, Output};
-use super::select::{self, Keys, Request};
+use super::select::{self, Keys, Rank, Request};
+use super::vector_math::{exp_of_negative, ln};
+
+thread_local! {
+    /// The exponentials of a row of each input, kept from row to row.
+    static ROW: std::cell::RefCell<Vec<f64>> = const { std::cell::RefCell::new(Vec::new()) };
+}
 
 /// Arcee Fusion: takes from the model the entries that matter most, and the rest from the base. An entry's importance is
 /// its change times the Kullback-Leibler divergence between its rows' softmaxes; taken are those of at least
@@ -26,35 +32,56 @@ impl ArceeFusion {
             width,
             || 0.0,
             #[inline(always)]
-            |kl, row| *kl = divergence(row.model(0), row.base()) as f32,
+            |kl, row| *kl = ROW.with_borrow_mut(|buffer| divergence(row.model(0), row.base(), buffer)) as f32,
         )?;
         let importance = Importance { divergence, width };
         let rank = |q: f64| (q * group.len().saturating_sub(1) as f64) as usize + 1;
-        let requests = [0.25, 0.5, 0.75].map(|q| Request { which: 0, rank: rank(q), descending: false });
+        let requests = [0.25, 0.5, 0.75].map(|q| Request { which: 0, rank: Rank::First(rank(q)), descending: false });
         let cuts = select::cuts(group, &importance, &requests)?;
         let [first, median, third] = [0, 1, 2].map(|i: usize| cuts.get(i).map_or(0.0, |c| c.key()));
         group.write(output, &Fuse { importance, threshold: median + 1.5 * (third - first) })
     }
 }
 
-/// Σ p log(p / q) between the softmaxes of two rows, each probability raised by 1e-8 as published.
+/// Σ p log(p / q) between the softmaxes of two rows, each probability raised by 1e-8 as published. `buffer` is scratch.
 #[inline(always)]
-fn divergence(model: &[f32], base: &[f32]) -> f64 {
-    let softmax = |row: &[f32]| {
-        let top = row.iter().fold(f32::NEG_INFINITY, |m, v| m.max(*v));
-        let sum: f64 = row.iter().map(|v| f64::from(v - top).exp()).sum();
-        (f64::from(top), sum)
+fn divergence(model: &[f32], base: &[f32], buffer: &mut Vec<f64>) -> f64 {
+    let width = model.len();
+    buffer.clear();
+    buffer.resize(2 * width, 0.0);
+    let (p, q) = buffer.split_at_mut(width);
+    let (model_sum, base_sum) = (exponentials(model, p), exponentials(base, q));
+    let (p_scale, q_scale) = (1.0 / model_sum, 1.0 / base_sum);
+    let mut lanes = [0.0_f64; 8];
+    let mut add = |p: &[f64], q: &[f64]| {
+        for ((lane, p), q) in lanes.iter_mut().zip(p).zip(q) {
+            let (p, q) = (p * p_scale + 1e-8, q * q_scale + 1e-8);
+            *lane += p * ln(p / q);
+        }
     };
-    let ((p_top, p_sum), (q_top, q_sum)) = (softmax(model), softmax(base));
-    model
-        .iter()
-        .zip(base)
-        .map(|(x, y)| {
-            let p = (f64::from(*x) - p_top).exp() / p_sum + 1e-8;
-            let q = (f64::from(*y) - q_top).exp() / q_sum + 1e-8;
-            p * (p / q).ln()
-        })
-        .sum()
+    let (ps, p_rest) = p.as_chunks::<8>();
+    let (qs, q_rest) = q.as_chunks::<8>();
+    for (p, q) in ps.iter().zip(qs) {
+        add(p, q);
+    }
+    add(p_rest, q_rest);
+    lanes.iter().sum()
+}
+
+/// Writes e^(x − max x) to `out`; the sum of all.
+#[inline(always)]
+fn exponentials(row: &[f32], out: &mut [f64]) -> f64 {
+    let top = f64::from(row.iter().fold(f32::NEG_INFINITY, |m, v| if *v > m { *v } else { m }));
+    for (o, v) in out.iter_mut().zip(row) {
+        *o = exp_of_negative(f64::from(*v) - top);
+    }
+    let mut lanes = [0.0_f64; 8];
+    for values in out.chunks(8) {
+        for (lane, v) in lanes.iter_mut().zip(values) {
+            *lane += v;
+        }
+    }
+    lanes.iter().sum()
 }
 
 struct Importance {

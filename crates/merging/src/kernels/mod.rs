@@ -20,6 +20,7 @@ mod spherical;
 mod stock;
 #[cfg(test)]
 mod tests;
+mod vector_math;
 
 pub use arithmetic::TaskArithmetic;
 pub use fusion::ArceeFusion;

@@ -3,8 +3,9 @@
 use consilience_core::{Error, Result};
 
 use super::arithmetic::elect;
+use super::bits::Bits;
 use super::group::{CHUNK, Chunk, Combine, Group, Output};
-use super::select::{self, Cut, Keys, Request};
+use super::select::{self, Cut, Keys, Rank, Request};
 
 /// SCE (Wan et al. 2024, FuseChat, arXiv 2408.07990): selects the entries in which the models vary most, weighs each
 /// model's task vector by its mean square, and erases entries against the elected sign.
@@ -15,7 +16,7 @@ pub struct Sce {
 }
 
 impl Sce {
-    /// Merges `group` (a base and any number of models) into `output`. Two passes; up to six where entries are selected.
+    /// Merges `group` (a base and any number of models) into `output`. Two passes; up to five where entries are selected.
     ///
     /// Errors: no base.
     pub fn merge(&self, group: &Group<'_>, output: Output<'_>) -> Result<()> {
@@ -25,11 +26,13 @@ impl Sce {
         let count = group.models();
         let selected = self.select(group)?;
         let panels = group.fold(
-            || (vec![0.0_f64; count], vec![0.0_f32; CHUNK]),
+            || (vec![0.0_f64; count], Bits::default()),
             #[inline(always)]
-            |(squares, buffer), chunk| {
-                let keep = &mut buffer[..chunk.len()];
+            |(squares, bits), chunk| {
+                let mut keep = [0_u32; CHUNK];
+                let keep = &mut keep[..chunk.len()];
                 mark(selected, chunk, keep);
+                bits.extend(keep);
                 for (i, sum) in squares.iter_mut().enumerate() {
                     *sum += sum_of_squares(chunk.model(i), chunk.base(), keep);
                 }
@@ -39,81 +42,76 @@ impl Sce {
         let squares: Vec<f64> = (0..count).map(|i| panels.iter().map(|(s, _)| s[i]).sum::<f64>() / len).collect();
         let sum: f64 = squares.iter().sum();
         let weights = squares.iter().map(|s| if sum < 1e-6 { 1.0 / count as f64 } else { s / sum } as f32).collect();
-        group.write(output, &Erase { selected, weights })
+        let mut bits = Bits::default();
+        panels.iter().for_each(|(_, part)| bits.append(part));
+        group.write(output, &Erase { selected: bits, weights })
     }
 
     fn select(&self, group: &Group<'_>) -> Result<Cut> {
-        // As the descending cut below which nothing is selected.
-        const NONE: Cut = Cut::EVERYTHING;
         if self.select_topk >= 1.0 {
             return Ok(Cut::ALL_ABOVE);
         }
         if self.select_topk <= 0.0 {
-            return Ok(NONE);
+            return Ok(Cut::EVERYTHING);
         }
-        let varied: usize = group
-            .fold(
-                || (0, vec![0.0; CHUNK]),
-                #[inline(always)]
-                |(count, buffer), chunk| {
-                    variance(chunk, group.models(), &mut buffer[..chunk.len()]);
-                    *count += buffer[..chunk.len()].iter().map(|v| usize::from(*v != 0.0)).sum::<usize>();
-                },
-            )?
-            .iter()
-            .map(|(count, _)| count)
-            .sum();
-        let rank = (varied as f64 * self.select_topk) as usize;
-        if rank == 0 {
-            return Ok(NONE);
-        }
-        let cuts = select::cuts(group, &Variance(group.models()), &[Request { which: 0, rank, descending: true }])?;
-        Ok(cuts.first().copied().unwrap_or(NONE))
+        let request = Request { which: 0, rank: Rank::OfNonzero(self.select_topk), descending: true };
+        let cuts = select::cuts(group, &Variance(group.models()), &[request])?;
+        Ok(cuts.first().copied().unwrap_or(Cut::EVERYTHING))
     }
 }
 
 /// 1 where an entry is selected, 0 elsewhere.
 #[inline(always)]
-fn mark(selected: Cut, chunk: Chunk<'_>, out: &mut [f32]) {
+fn mark(selected: Cut, chunk: Chunk<'_>, out: &mut [u32]) {
     if selected == Cut::ALL_ABOVE {
-        return out.fill(1.0);
+        return out.fill(1);
     }
-    variance(chunk, chunk.models(), out);
+    let mut keys = [0.0_f32; CHUNK];
+    let keys = &mut keys[..out.len()];
+    variance(chunk, chunk.models(), keys);
     let cut = selected.within(chunk.start());
-    for (i, o) in out.iter_mut().enumerate() {
-        *o = if cut.above(*o, i as u32) { 1.0 } else { 0.0 };
+    for (i, (o, key)) in out.iter_mut().zip(keys).enumerate() {
+        *o = u32::from(cut.above(*key, i as u32));
     }
 }
 
 #[inline(always)]
-fn sum_of_squares(model: &[f32], base: &[f32], keep: &[f32]) -> f64 {
+fn sum_of_squares(model: &[f32], base: &[f32], keep: &[u32]) -> f64 {
     let mut lanes = [0.0_f64; 8];
-    for ((x, b), k) in model.chunks(8).zip(base.chunks(8)).zip(keep.chunks(8)) {
-        for (lane, ((x, b), k)) in lanes.iter_mut().zip(x.iter().zip(b).zip(k)) {
-            let d = f64::from((x - b) * k);
+    let mut add = |model: &[f32], base: &[f32], keep: &[u32]| {
+        for (lane, ((x, b), k)) in lanes.iter_mut().zip(model.iter().zip(base).zip(keep)) {
+            let d = f64::from(if *k == 1 { x - b } else { 0.0 });
             *lane += d * d;
         }
+    };
+    let (models, model) = model.as_chunks::<8>();
+    let (bases, base) = base.as_chunks::<8>();
+    let (keeps, keep) = keep.as_chunks::<8>();
+    for ((model, base), keep) in models.iter().zip(bases).zip(keeps) {
+        add(model, base, keep);
     }
+    add(model, base, keep);
     lanes.iter().sum()
 }
 
 /// The variance (over models, divided by their number) of each entry's difference from the base.
 #[inline(always)]
 fn variance(chunk: Chunk<'_>, models: usize, out: &mut [f32]) {
-    let (base, share, len) = (chunk.base(), 1.0 / models as f32, chunk.len());
-    let mut mean = [0.0_f32; CHUNK];
-    let mean = &mut mean[..len];
+    let (base, share, len) = (chunk.base(), 1.0 / models as f64, chunk.len());
+    // In f64, so that entries of equal variance stay equal: coarse types make many of them.
+    let (mut mean, mut sum) = ([0.0_f64; CHUNK], [0.0_f64; CHUNK]);
+    let (mean, sum) = (&mut mean[..len], &mut sum[..len]);
     for i in 0..models {
-        mean.iter_mut().zip(chunk.model(i)).zip(base).for_each(|((m, x), b)| *m += (x - b) * share);
+        mean.iter_mut().zip(chunk.model(i)).zip(base).for_each(|((m, x), b)| *m += f64::from(x - b) * share);
     }
-    out.fill(0.0);
     for i in 0..models {
         let model = chunk.model(i);
         for e in 0..len {
-            let d = model[e] - base[e] - mean[e];
-            out[e] += d * d * share;
+            let d = f64::from(model[e] - base[e]) - mean[e];
+            sum[e] += d * d;
         }
     }
+    out.iter_mut().zip(sum).for_each(|(o, s)| *o = (*s * share) as f32);
 }
 
 struct Variance(usize);
@@ -130,29 +128,26 @@ impl Keys for Variance {
 }
 
 struct Erase {
-    selected: Cut,
+    selected: Bits,
     weights: Vec<f32>,
 }
 
 impl Combine for Erase {
     fn buffers(&self) -> usize {
-        self.weights.len() + 2
+        self.weights.len() + 1
     }
 
     #[inline(always)]
     fn combine(&self, chunk: Chunk<'_>, scratch: &mut [f32], out: &mut [f32]) {
         let (len, base) = (chunk.len(), chunk.base());
-        let (weight, rest) = scratch.split_at_mut(CHUNK);
-        let (keep, deltas) = rest.split_at_mut(CHUNK);
-        let (weight, keep) = (&mut weight[..len], &mut keep[..len]);
-        mark(self.selected, chunk, keep);
+        let (weight, deltas) = scratch.split_at_mut(CHUNK);
+        let weight = &mut weight[..len];
         // Signs are elected on the plain sums; the weights come in afterwards.
         out.fill(0.0);
         for (i, delta) in deltas.chunks_exact_mut(CHUNK).enumerate() {
-            for ((((d, o), x), b), k) in delta.iter_mut().zip(&mut *out).zip(chunk.model(i)).zip(base).zip(&*keep) {
-                *d = (x - b) * k;
-                *o += *d;
-            }
+            let delta = &mut delta[..len];
+            self.selected.apply(1.0, chunk.model(i), base, chunk.start(), delta);
+            out.iter_mut().zip(&*delta).for_each(|(o, d)| *o += d);
         }
         elect(out, weight, deltas, &self.weights, true, len);
         for ((o, w), b) in out.iter_mut().zip(&*weight).zip(base) {

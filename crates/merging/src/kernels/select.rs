@@ -74,9 +74,27 @@ pub struct Request {
     /// Which keys.
     pub which: usize,
     /// How many elements lie on the near side.
-    pub rank: usize,
+    pub rank: Rank,
     /// Whether the near side holds the largest keys instead of the smallest.
     pub descending: bool,
+}
+
+/// How many elements a selection takes.
+#[derive(Clone, Copy, Debug)]
+pub enum Rank {
+    /// This many.
+    First(usize),
+    /// This share of those whose keys are not 0, rounded down.
+    OfNonzero(f64),
+}
+
+impl Rank {
+    fn among(self, len: usize, zeros: usize) -> usize {
+        match self {
+            Rank::First(rank) => rank.min(len),
+            Rank::OfNonzero(share) => ((len - zeros) as f64 * share) as usize,
+        }
+    }
 }
 
 const UPPER: usize = 1 << 16;
@@ -84,6 +102,7 @@ const SMALL: usize = 1 << 14;
 
 struct Scratch {
     counts: Vec<Vec<u32>>,
+    zeros: Vec<usize>,
     keys: Vec<f32>,
 }
 
@@ -96,10 +115,10 @@ pub fn cuts(group: &Group<'_>, keys: &impl Keys, requests: &[Request]) -> Result
     if len <= SMALL {
         return small(group, keys, requests);
     }
-    let scratch = |tables: usize, size: usize| Scratch { counts: vec![vec![0; size]; tables], keys: vec![0.0; super::group::CHUNK] };
-    let sum = |shares: Vec<Scratch>| -> Vec<Vec<u64>> {
+    let scratch = |tables: usize, size: usize| Scratch { counts: vec![vec![0; size]; tables], zeros: vec![0; tables], keys: vec![0.0; super::group::CHUNK] };
+    let sum = |shares: &[Scratch]| -> Vec<Vec<u64>> {
         let mut total = vec![vec![0_u64; UPPER]; shares.first().map_or(0, |s| s.counts.len())];
-        for share in &shares {
+        for share in shares {
             for (total, counts) in total.iter_mut().zip(&share.counts) {
                 for (t, c) in total.iter_mut().zip(counts) {
                     *t += u64::from(*c);
@@ -109,23 +128,31 @@ pub fn cuts(group: &Group<'_>, keys: &impl Keys, requests: &[Request]) -> Result
         total
     };
 
-    let upper = sum(group.fold_counts(
+    let shares = group.fold_counts(
         || scratch(keys.count(), UPPER / 2),
         #[inline(always)]
         |scratch, chunk| {
             for (which, counts) in scratch.counts.iter_mut().enumerate() {
                 let buffer = &mut scratch.keys[..chunk.len()];
                 keys.keys(which, chunk, buffer);
+                scratch.zeros[which] += buffer.iter().map(|key| usize::from(*key == 0.0)).sum::<usize>();
                 for key in buffer {
                     counts[(key.to_bits() >> 16) as usize & (UPPER / 2 - 1)] += 1;
                 }
             }
         },
-    )?);
-    let found: Vec<(u32, u64)> =
-        requests.iter().map(|r| place(&upper[r.which], r.rank as u64, r.descending)).map(|(bin, rest)| (bin as u32, rest)).collect();
+    )?;
+    let upper = sum(&shares);
+    let zeros = |which: usize| shares.iter().map(|share| share.zeros[which]).sum();
+    let ranks: Vec<u64> = requests.iter().map(|r| r.rank.among(len, zeros(r.which)) as u64).collect();
+    let found: Vec<(u32, u64)> = requests
+        .iter()
+        .zip(&ranks)
+        .map(|(r, rank)| place(&upper[r.which], *rank, r.descending))
+        .map(|(bin, rest)| (bin as u32, rest))
+        .collect();
 
-    let lower = sum(group.fold_counts(
+    let shares = group.fold_counts(
         || scratch(requests.len(), UPPER),
         #[inline(always)]
         |scratch, chunk| {
@@ -139,7 +166,8 @@ pub fn cuts(group: &Group<'_>, keys: &impl Keys, requests: &[Request]) -> Result
                 }
             }
         },
-    )?);
+    )?;
+    let lower = sum(&shares);
     let mut cuts = Vec::with_capacity(requests.len());
     let mut open = Vec::new();
     for (i, (request, (bin, rest))) in requests.iter().zip(&found).enumerate() {
@@ -233,14 +261,11 @@ fn small(group: &Group<'_>, keys: &impl Keys, requests: &[Request]) -> Result<Ve
             .enumerate()
             .map(|(i, k)| (u64::from(if request.descending { !k.to_bits() } else { k.to_bits() }) << 32) | i as u64)
             .collect();
-        if request.rank == 0 || request.rank > order.len() {
-            return match (request.rank == 0, request.descending) {
-                (true, false) => Cut::NOTHING,
-                (true, true) | (false, false) => Cut::EVERYTHING,
-                (false, true) => Cut::ALL_ABOVE,
-            };
+        let rank = request.rank.among(order.len(), keys.iter().filter(|k| **k == 0.0).count());
+        if rank == 0 {
+            return if request.descending { Cut::EVERYTHING } else { Cut::NOTHING };
         }
-        let (_, last, _) = order.select_nth_unstable(request.rank - 1);
+        let (_, last, _) = order.select_nth_unstable(rank - 1);
         let position = (*last & u64::from(u32::MAX)) as usize;
         Cut { bits: keys[position].to_bits(), limit: position + 1 }
     };

@@ -5,7 +5,7 @@ use consilience_core::{Error, Philox, Result, Seed};
 use super::bits::Bits;
 use super::group::{CHUNK, Chunk, Group};
 use super::rank::Ranking;
-use super::select::{self, Cut, Keys, Request};
+use super::select::{self, Cut, Keys, Rank, Request};
 
 /// How a task vector is thinned out before it is added.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,14 +62,7 @@ impl Keep {
                     *o = if stays { d * factor } else { 0.0 };
                 }
             }
-            Keep::Drawn(bits) => {
-                let lanes = out.chunks_mut(64).zip(model.chunks(64)).zip(base.chunks(64));
-                for (((out, model), base), word) in lanes.zip(bits.words(start)) {
-                    for (i, ((o, x), b)) in out.iter_mut().zip(model).zip(base).enumerate() {
-                        *o = if word >> i & 1 == 1 { (x - b) * factor } else { 0.0 };
-                    }
-                }
-            }
+            Keep::Drawn(bits) => bits.apply(factor, model, base, start, out),
         }
     }
 }
@@ -114,7 +107,7 @@ pub(super) fn decide(
                 .iter()
                 .enumerate()
                 .filter(|(_, d)| partial(d))
-                .map(|(which, d)| Request { which, rank: rank(d), descending: true })
+                .map(|(which, d)| Request { which, rank: Rank::First(rank(d)), descending: true })
                 .collect();
             let mut cuts = select::cuts(group, &Magnitudes(count), &requests)?.into_iter();
             densities
@@ -131,8 +124,8 @@ pub(super) fn decide(
             for (which, (density, gamma)) in densities.iter().zip(gamma).enumerate().filter(|(_, (d, _))| **d < 1.0) {
                 let (target, top) = (share(*density), share(*gamma));
                 let low = len.saturating_sub(target + top);
-                requests.push(Request { which, rank: low, descending: false });
-                requests.push(Request { which, rank: (low + target).min(len), descending: false });
+                requests.push(Request { which, rank: Rank::First(low), descending: false });
+                requests.push(Request { which, rank: Rank::First((low + target).min(len)), descending: false });
             }
             let mut cuts = select::cuts(group, &Magnitudes(count), &requests)?.into_iter();
             let mut pair = || Some(Keep::Between(cuts.next()?, cuts.next()?));

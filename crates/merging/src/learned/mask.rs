@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::adam::{Adam, Moments};
 use super::blocks::{Block, Blocks};
+use super::weights::dot;
 
 /// Uniform numbers stay this far from 0 and 1, so that their logits are finite.
 const EDGE: f32 = 1e-7;
@@ -222,6 +223,13 @@ impl ConcreteMask {
         Ok((0..tasks.len()).map(of_task).collect())
     }
 
+    /// The mean over all parameters, given the tensors' means.
+    pub(crate) fn overall(&self, means: &[f64]) -> f64 {
+        let sizes = self.blocks.sizes();
+        let total: usize = sizes.iter().sum();
+        means.iter().zip(sizes).map(|(mean, size)| mean * *size as f64).sum::<f64>() / total.max(1) as f64
+    }
+
     fn check_means(&self, means: &[f64]) -> Result<()> {
         match means.len() == self.blocks.sizes().len() {
             true => Ok(()),
@@ -297,10 +305,6 @@ fn noisy(u: f32, x: f32) -> f32 {
 #[inline(always)]
 fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + (-x.clamp(-STEEP, STEEP)).exp())
-}
-
-fn dot(a: &[f32], b: &[f32]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum()
 }
 
 /// What the gradient at the logits is computed from.

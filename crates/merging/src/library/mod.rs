@@ -1,0 +1,76 @@
+//! Merging networks in memory, by closed forms: [`Parameters`](consilience_nn::Parameters) in, one set of them out.
+//!
+//! | Method | Needs, besides the parameters |
+//! | --- | --- |
+//! | [`SimpleAverage`], [`WeightedAverage`], [`TaskArithmetic`], [`TiesMerging`], [`Dare`] | nothing: each is a [`Merge`] |
+//! | [`FisherMerging`] | the diagonal Fisher information of each expert, from its inputs |
+//! | [`RegMean`] | the Gram matrices of the inputs of each expert's linear layers |
+//!
+//! Checkpoints on disk are merged by [`merge`](crate::merge), which never holds a model.
+
+mod arithmetic;
+mod average;
+mod dare;
+mod fisher;
+mod pool;
+mod reg_mean;
+mod ties;
+
+use consilience_core::{Error, Result};
+use consilience_nn::Parameters;
+
+pub use arithmetic::TaskArithmetic;
+pub use average::{SimpleAverage, WeightedAverage};
+pub use dare::Dare;
+pub use fisher::{FisherEstimate, FisherMerging};
+pub use pool::Pool;
+pub use reg_mean::{Grams, RegMean};
+pub use ties::{Consensus, TiesMerging, Trim};
+
+/// A merge that needs nothing but the parameters, so that each stands in for any other.
+pub trait Merge {
+    /// One network out of the pool's. Fails with [`Error::Parameter`] or [`Error::Shape`] on its own settings.
+    fn merge(&self, pool: &Pool) -> Result<Parameters>;
+}
+
+/// Fails with [`Error::Parameter`] unless `value` is finite.
+pub(crate) fn finite(name: &str, value: f64) -> Result<()> {
+    match value.is_finite() {
+        true => Ok(()),
+        false => Err(Error::parameter(name, value, "a finite number")),
+    }
+}
+
+/// Fails with [`Error::Parameter`] unless `value` is in (0, 1].
+pub(crate) fn share(name: &str, value: f64) -> Result<()> {
+    match value > 0.0 && value <= 1.0 {
+        true => Ok(()),
+        false => Err(Error::parameter(name, value, "a number in (0, 1]")),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use burn::nn::LinearConfig;
+    use burn::tensor::Device;
+    use consilience_nn::Parameters;
+
+    use super::Pool;
+
+    /// Parameters of one tensor, `weight` of shape `[1, n]`.
+    pub fn vector(values: &[f32]) -> Parameters {
+        matrix(1, values)
+    }
+
+    /// Parameters of one tensor, `weight` of shape `[rows, n / rows]`.
+    pub fn matrix(rows: usize, values: &[f32]) -> Parameters {
+        let layer = LinearConfig::new(rows, values.len() / rows).with_bias(false).init(&Device::flex());
+        let mut parameters = Parameters::of(&layer).unwrap();
+        parameters.values_mut().copy_from_slice(values);
+        parameters
+    }
+
+    pub fn pool(base: &[f32], experts: &[&[f32]]) -> Pool {
+        Pool::new(vector(base), experts.iter().map(|values| vector(values)).collect()).unwrap()
+    }
+}

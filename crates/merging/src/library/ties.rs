@@ -1,0 +1,212 @@
+//! TIES merging.
+
+use std::sync::Arc;
+
+use consilience_core::Result;
+use consilience_nn::Parameters;
+use serde::{Deserialize, Serialize};
+
+use super::{Merge, Pool, finite, share};
+
+/// How the entries that agree with the elected sign come together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Consensus {
+    /// Their sum, as Concrete subspace learning's experiments have it.
+    #[default]
+    Sum,
+    /// Their mean over those that are not zero, as the TIES paper has it.
+    Mean,
+}
+
+/// Which entries count as the largest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trim {
+    /// Exactly `floor(n density)`, at least one; of equal magnitudes those that come first in the layout.
+    #[default]
+    Exact,
+    /// What the published code keeps: every entry not below the `(n - floor(n density))`-th smallest magnitude, which is
+    /// one more, and all that equal it.
+    Official,
+}
+
+/// TIES merging: trim each task vector, elect a sign for each entry, merge what agrees with it (Yadav et al., 2023,
+/// arXiv 2306.01708).
+///
+/// The threshold is taken over all tensors of a task vector together. The elected sign is that of the sum of the trimmed
+/// task vectors; where that is zero, the sign that most other entries have. Time: linear in the parameters (a selection,
+/// no sort). Memory: the task vectors and one copy of the magnitudes.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TiesMerging {
+    /// The share of entries that stay, in (0, 1]. Default: 0.2.
+    pub density: f64,
+    /// The weight of the merged task vector. Default: 0.3.
+    pub lambda: f64,
+    /// Default: sum.
+    pub consensus: Consensus,
+    /// Default: exact.
+    pub trim: Trim,
+}
+
+impl Default for TiesMerging {
+    fn default() -> Self {
+        Self { density: 0.2, lambda: 0.3, consensus: Consensus::Sum, trim: Trim::Exact }
+    }
+}
+
+impl TiesMerging {
+    /// The task vectors with only those entries left that are large enough and agree with the elected sign.
+    ///
+    /// Fails with [`Error::Parameter`](consilience_core::Error::Parameter) where the density is outside (0, 1].
+    pub fn selected(&self, pool: &Pool) -> Result<Vec<Parameters>> {
+        share("density", self.density)?;
+        let mut vectors = pool.task_vectors()?;
+        let mut magnitudes = Vec::new();
+        for vector in &mut vectors {
+            self.trim(vector.values_mut(), &mut magnitudes);
+        }
+        let mut signs = vec![0.0_f32; pool.layout().len()];
+        for vector in &vectors {
+            signs.iter_mut().zip(vector.values()).for_each(|(sum, value)| *sum += value);
+        }
+        signs.iter_mut().for_each(|sum| *sum = sign(*sum));
+        let majority = sign(signs.iter().map(|sign| f64::from(*sign)).sum::<f64>() as f32);
+        for vector in &mut vectors {
+            for (value, elected) in vector.values_mut().iter_mut().zip(&signs) {
+                let elected = if *elected == 0.0 { majority } else { *elected };
+                if *value * elected <= 0.0 {
+                    *value = 0.0;
+                }
+            }
+        }
+        Ok(vectors)
+    }
+
+    /// Sets all but the largest entries to zero; `magnitudes` is scratch space.
+    fn trim(&self, values: &mut [f32], magnitudes: &mut Vec<f32>) {
+        let len = values.len();
+        // A share such as 0.29 of 100 is a hair below 29 in binary.
+        let kept = ((len as f64 * self.density * (1.0 + 1e-12)).floor() as usize).min(len);
+        let kept = match self.trim {
+            Trim::Exact => kept.max(1),
+            Trim::Official => kept + 1,
+        };
+        if kept >= len {
+            return;
+        }
+        magnitudes.clear();
+        magnitudes.extend(values.iter().map(|value| value.abs()));
+        let (_, threshold, above) = magnitudes.select_nth_unstable_by(len - kept, f32::total_cmp);
+        let threshold = *threshold;
+        // Of those at the threshold there is room for what the larger ones leave.
+        let mut room = match self.trim {
+            Trim::Exact => kept - above.iter().filter(|magnitude| **magnitude > threshold).count(),
+            Trim::Official => usize::MAX,
+        };
+        for value in values {
+            let magnitude = value.abs();
+            if magnitude == threshold && room > 0 {
+                room -= 1;
+            } else if magnitude <= threshold {
+                *value = 0.0;
+            }
+        }
+    }
+
+    /// The merged task vector, before the weight.
+    pub fn merged_task_vector(&self, pool: &Pool) -> Result<Parameters> {
+        let vectors = self.selected(pool)?;
+        let mut merged = Parameters::zeros(Arc::clone(pool.layout()));
+        for (i, value) in merged.values_mut().iter_mut().enumerate() {
+            let mut count = 0;
+            for vector in &vectors {
+                let entry = vector.values().get(i).copied().unwrap_or(0.0);
+                *value += entry;
+                count += usize::from(entry != 0.0);
+            }
+            if self.consensus == Consensus::Mean {
+                *value /= count.max(1) as f32;
+            }
+        }
+        Ok(merged)
+    }
+}
+
+impl Merge for TiesMerging {
+    fn merge(&self, pool: &Pool) -> Result<Parameters> {
+        finite("lambda", self.lambda)?;
+        let mut merged = pool.base().clone();
+        merged.add_scaled(&self.merged_task_vector(pool)?, self.lambda as f32)?;
+        Ok(merged)
+    }
+}
+
+/// -1, 0 or 1 (`f32::signum` has no 0).
+fn sign(value: f32) -> f32 {
+    f32::from(value > 0.0) - f32::from(value < 0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::library::testing::pool;
+    use proptest::prelude::*;
+
+    fn example() -> Pool {
+        pool(&[0.0; 4], &[&[1.0, -4.0, 2.0, 0.5], &[3.0, 2.0, -1.0, -0.2]])
+    }
+
+    fn merged(trim: Trim, consensus: Consensus) -> Vec<f32> {
+        TiesMerging { density: 0.5, lambda: 1.0, trim, consensus }.merge(&example()).unwrap().into_values()
+    }
+
+    #[test]
+    fn known_merges() {
+        assert_eq!(merged(Trim::Exact, Consensus::Sum), [3.0, -4.0, 2.0, 0.0]);
+        assert_eq!(merged(Trim::Official, Consensus::Sum), [4.0, -4.0, 2.0, 0.0]);
+        assert_eq!(merged(Trim::Official, Consensus::Mean), [2.0, -4.0, 2.0, 0.0]);
+    }
+
+    #[test]
+    fn ties_of_magnitude_keep_the_first() {
+        let pool = pool(&[0.0; 4], &[&[1.0, -1.0, 1.0, 1.0]]);
+        let kept = |trim| {
+            let ties = TiesMerging { density: 0.5, lambda: 1.0, trim, ..Default::default() };
+            ties.selected(&pool).unwrap()[0].values().to_vec()
+        };
+        assert_eq!(kept(Trim::Exact), [1.0, -1.0, 0.0, 0.0]);
+        assert_eq!(kept(Trim::Official), [1.0, -1.0, 1.0, 1.0]);
+    }
+
+    #[test]
+    fn density_is_checked() {
+        for density in [0.0, -0.1, 1.1, f64::NAN] {
+            assert!(TiesMerging { density, ..Default::default() }.merge(&example()).is_err());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn keeps_as_many_as_asked_and_only_what_agrees(
+            values in prop::collection::vec(-1.0_f32..1.0, 1..60),
+            density in 0.01_f64..1.0,
+        ) {
+            prop_assume!(values.iter().all(|value| *value != 0.0));
+            let base = vec![0.0; values.len()];
+            let ties = TiesMerging { density, ..Default::default() };
+            let one = ties.selected(&pool(&base, &[&values])).unwrap();
+            let kept = one[0].values().iter().filter(|value| **value != 0.0).count();
+            prop_assert_eq!(kept, ((values.len() as f64 * density).floor() as usize).max(1));
+            let smallest = one[0].values().iter().filter(|v| **v != 0.0).map(|v| v.abs()).fold(f32::MAX, f32::min);
+            let dropped = values.iter().zip(one[0].values()).filter(|(_, kept)| **kept == 0.0);
+            prop_assert!(dropped.fold(0.0_f32, |m, (v, _)| m.max(v.abs())) <= smallest);
+            let both = ties.selected(&pool(&base, &[&values, &one[0].values().iter().map(|v| -0.5 * v).collect::<Vec<_>>()]));
+            let both = both.unwrap();
+            for (a, b) in both[0].values().iter().zip(both[1].values()) {
+                prop_assert!(a * b >= 0.0);
+            }
+        }
+    }
+}
