@@ -1,20 +1,24 @@
 //! A model on disk: a Hugging Face folder or a single safetensors file.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use consilience_core::{Error, Result};
 use indexmap::IndexMap;
-use memmap2::Mmap;
+use memmap2::{Advice, Mmap, UncheckedAdvice};
 use serde_json::Value;
 
 use crate::header::{Header, TensorInfo};
 use crate::index::{self, INDEX};
+use crate::mapped::map;
+use crate::unique::shown;
 use crate::{TensorView, natural_cmp};
 
 /// The name of the weights' file where there is one alone.
 pub(crate) const SINGLE: &str = "model.safetensors";
+
+/// A multiple of every page size in use.
+const PAGE: usize = 1 << 16;
 
 /// A model on disk, mapped: headers are read, weights when they are looked at.
 ///
@@ -22,6 +26,7 @@ pub(crate) const SINGLE: &str = "model.safetensors";
 #[derive(Debug)]
 pub struct Checkpoint {
     path: PathBuf,
+    folder: bool,
     config: Option<Value>,
     files: Vec<Shard>,
     /// The tensors in natural order: shard and place.
@@ -41,7 +46,9 @@ impl Checkpoint {
     /// other safetensors file; or a safetensors file itself. Reads headers alone; about a millisecond for a thousand
     /// tensors.
     ///
-    /// Errors: all faults of all files together. Pickled weights are never read.
+    /// An index may name files of its own folder only; the files themselves may be links, as in a download cache.
+    ///
+    /// Errors: all faults of all files together. Pickled weights are never read, adapters are not read as models.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let kind = std::fs::metadata(path).map_err(|e| Error::io("cannot open", path, e))?;
@@ -50,21 +57,29 @@ impl Checkpoint {
             return Self::of_files(path, None, vec![path.to_owned()], None);
         }
         let config = read_config(&path.join("config.json"))?;
-        let index = path.join(INDEX);
-        if path.join(SINGLE).is_file() {
-            return Self::of_files(path, config, vec![path.join(SINGLE)], None);
-        }
+        let (index, single) = (path.join(INDEX), path.join(SINGLE));
         if index.is_file() {
             let index = index::read(&index)?;
+            if single.is_file() && index.files().any(|name| name != SINGLE) {
+                let problem = format!("there are both `{SINGLE}` and an index of other files");
+                return Err(Error::format(path, problem).with_help("remove the one that is out of date"));
+            }
             let files: Vec<PathBuf> = index.files().map(|name| path.join(name)).collect();
             return Self::of_files(path, config, files, Some(&index));
         }
+        if single.is_file() {
+            return Self::of_files(path, config, vec![single], None);
+        }
         let files = safetensors_in(path)?;
-        match files.len() {
-            1 => Self::of_files(path, config, files, None),
-            0 => Err(nothing_in(path)),
-            _ => Err(Error::format(path, format!("there are {} safetensors files and no `{INDEX}` to say which holds what", files.len()))
-                .with_help("name one of the files, or restore the index")),
+        match files.as_slice() {
+            [] => Err(nothing_in(path)),
+            [only] if is_adapter(only) => Err(adapter(path)),
+            [_] => Self::of_files(path, config, files, None),
+            _ => {
+                let problem =
+                    format!("there are {} safetensors files and no `{INDEX}` to say which holds what", files.len());
+                Err(Error::format(path, problem).with_help("name one of the files, or restore the index"))
+            }
         }
     }
 
@@ -73,13 +88,20 @@ impl Checkpoint {
         let mut shards = Vec::new();
         let mut tensors: IndexMap<String, (usize, TensorInfo)> = IndexMap::new();
         for file in files {
-            match read_shard(&file) {
+            if let (Some(index), Err(e)) = (index, std::fs::metadata(&file))
+                && e.kind() == std::io::ErrorKind::NotFound
+            {
+                faults.push(missing_shard(path, &file, index));
+                continue;
+            }
+            match map(&file).and_then(|map| Header::parse(&map, &file).map(|header| (map, header))) {
                 Err(fault) => faults.push(fault),
                 Ok((map, header)) => {
                     for (name, info) in header.tensors {
                         if let Some((other, _)) = tensors.get(&name) {
                             let other: &Shard = &shards[*other];
-                            faults.push(Error::format(&file, format!("tensor `{name}` stands in `{}` too", other.path.display())));
+                            let problem = format!("tensor `{}` stands in `{}` too", shown(&name), other.path.display());
+                            faults.push(Error::format(&file, problem));
                         } else {
                             tensors.insert(name, (shards.len(), info));
                         }
@@ -94,12 +116,17 @@ impl Checkpoint {
         }
         Error::all(faults)?;
         tensors.sort_by(|a, _, b, _| natural_cmp(a, b));
-        Ok(Self { path: path.to_owned(), config, files: shards, tensors })
+        Ok(Self { path: path.to_owned(), folder: path.is_dir(), config, files: shards, tensors })
     }
 
     /// The folder or file that was opened.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether a folder was opened, not a file.
+    pub fn is_folder(&self) -> bool {
+        self.folder
     }
 
     /// The contents of `config.json`; `None` for a single file, or a folder without one.
@@ -124,6 +151,26 @@ impl Checkpoint {
     pub fn get(&self, name: &str) -> Option<TensorView<'_>> {
         let (shard, info) = self.tensors.get(name)?;
         TensorView::new(info.dtype, &info.shape, self.files[*shard].map.get(info.start..info.end)?)
+    }
+
+    /// Tells the operating system that the weights will be read from front to back. Where it does not listen, reading is
+    /// slower and no different.
+    pub fn advise_sequential(&self) {
+        for shard in &self.files {
+            let _ = shard.map.advise(Advice::Sequential);
+        }
+    }
+
+    /// Gives back the memory that a tensor's pages take in this process, once it has been used: they are read from the
+    /// file again when it is looked at again. Pages that it shares with a neighbour stay.
+    pub fn release(&self, name: &str) {
+        let Some((shard, info)) = self.tensors.get(name) else { return };
+        let (start, end) = (info.start.next_multiple_of(PAGE), info.end / PAGE * PAGE);
+        if start < end {
+            // SAFETY: a shared, read-only mapping of a file: dropped pages come back from the file as they were.
+            let _ =
+                unsafe { self.files[*shard].map.unchecked_advise_range(UncheckedAdvice::DontNeed, start, end - start) };
+        }
     }
 
     /// The file that holds a tensor.
@@ -163,19 +210,15 @@ fn ties_by_default(config: &Value) -> bool {
     config.get("model_type").and_then(Value::as_str).is_some_and(|kind| TIED.contains(&kind))
 }
 
-fn read_shard(path: &Path) -> Result<(Mmap, Header)> {
-    let file = File::open(path).map_err(|e| Error::io("cannot open", path, e))?;
-    let length = file.metadata().map_err(|e| Error::io("cannot read", path, e))?;
-    if !length.is_file() {
-        return Err(Error::format(path, "this is no regular file"));
-    }
-    if length.len() == 0 {
-        return Err(Error::format(path, "the file is empty").with_help("copy or download it again"));
-    }
-    // SAFETY: the mapping is read-only; that nobody cuts the file short meanwhile is the documented condition of `open`.
-    let map = unsafe { Mmap::map(&file) }.map_err(|e| Error::io("cannot map", path, e))?;
-    let header = Header::parse(&map, path)?;
-    Ok((map, header))
+fn missing_shard(folder: &Path, file: &Path, index: &index::Index) -> Error {
+    let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let (count, first) = index.tensors_of(name);
+    let (name, first) = (shown(name), shown(first.unwrap_or_default()));
+    let problem = match count {
+        0 | 1 => format!("`{name}` is missing, which is said to hold tensor `{first}`"),
+        _ => format!("`{name}` is missing, which is said to hold `{first}` and {} more tensors", count - 1),
+    };
+    Error::format(folder.join(INDEX), problem).with_help("copy or download the missing file")
 }
 
 fn read_config(path: &Path) -> Result<Option<Value>> {
@@ -209,26 +252,41 @@ fn is_pickle(path: &Path) -> bool {
     path.extension().and_then(|e| e.to_str()).is_some_and(|e| PICKLES.contains(&e.to_ascii_lowercase().as_str()))
 }
 
-const CONVERT: &str = "convert it first where you trust it: load it with torch and save it with `safetensors.torch.save_file`";
+const CONVERT: &str =
+    "convert it first where you trust it: load it with torch and save it with `safetensors.torch.save_file`";
 
 fn refuse_pickle(path: &Path) -> Result<()> {
     if is_pickle(path) {
-        return Err(Error::format(path, "pickled weights can run code when they are loaded, so they are never read").with_help(CONVERT));
+        return Err(Error::format(path, "pickled weights can run code when they are loaded, so they are never read")
+            .with_help(CONVERT));
     }
     Ok(())
 }
 
 fn nothing_in(folder: &Path) -> Error {
+    if folder.join(ADAPTER).is_file() && !folder.join("config.json").is_file() {
+        return adapter(folder);
+    }
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     if let Some(pickle) = entries.into_iter().find(|path| is_pickle(path)) {
         let name = pickle.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        return Error::format(folder, format!("the weights are pickled (`{name}`), and pickles can run code, so they are never read"))
-            .with_help(CONVERT);
-    }
-    if folder.join("adapter_config.json").is_file() {
-        return Error::format(folder, "this is an adapter without its model, and adapters cannot be merged yet")
-            .with_help("merge the adapter into its base model first");
+        let name = shown(&name);
+        let problem = format!("the weights are pickled (`{name}`), and pickles can run code, so they are never read");
+        return Error::format(folder, problem).with_help(CONVERT);
     }
     Error::format(folder, format!("there is no `{SINGLE}`, no `{INDEX}` and no other safetensors file"))
         .with_help("name a folder that holds a model in the Hugging Face layout, or a safetensors file")
+}
+
+/// What says that a folder holds an adapter.
+const ADAPTER: &str = "adapter_config.json";
+
+/// Whether the weights are those of an adapter, by the names that adapters are saved under.
+fn is_adapter(file: &Path) -> bool {
+    file.file_name().is_some_and(|name| name == "adapter_model.safetensors") && file.with_file_name(ADAPTER).is_file()
+}
+
+fn adapter(folder: &Path) -> Error {
+    Error::format(folder, "this is an adapter (LoRA) without its model, and adapters cannot be merged yet")
+        .with_help("merge the adapter into its base model first")
 }

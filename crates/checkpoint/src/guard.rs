@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use consilience_core::{Error, Result};
 
-/// Refuses a `target` that is one of the `inputs`, lies within one, or holds one; links are followed.
+/// Refuses a `target` that is one of the `inputs` (under whatever name: links, also hard ones, are followed), lies within
+/// one, holds one, or holds files that an input links to.
 ///
 /// Errors: the input that would be lost.
 pub fn refuse_output_onto_input(target: &Path, inputs: &[&Path]) -> Result<()> {
@@ -12,10 +13,15 @@ pub fn refuse_output_onto_input(target: &Path, inputs: &[&Path]) -> Result<()> {
     for input in inputs {
         let place = resolve(input);
         // A file beside other files of a folder is fine; a folder that holds the input, or the input itself, is not.
-        let onto = place == target_place || place.starts_with(&target_place) || (input.is_dir() && target_place.starts_with(&place));
-        if onto || same_file(target, input) {
-            return Err(Error::data(target.display().to_string(), format!("the output would replace the input `{}`, or lie in it", input.display()))
-                .with_help("choose another output"));
+        let onto = place == target_place
+            || place.starts_with(&target_place)
+            || (input.is_dir() && target_place.starts_with(&place));
+        if onto || same_file(target, input) || links_into(input, &target_place) {
+            return Err(Error::data(
+                target.display().to_string(),
+                format!("the output would replace the input `{}`, or lie in it", input.display()),
+            )
+            .with_help("choose another output"));
         }
     }
     Ok(())
@@ -38,6 +44,14 @@ fn resolve(path: &Path) -> PathBuf {
             _ => return absolute,
         }
     }
+}
+
+/// Whether files of the folder `input` are links to something in `target`.
+fn links_into(input: &Path, target: &Path) -> bool {
+    let entries = std::fs::read_dir(input).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_symlink()))
+        .any(|entry| entry.path().canonicalize().is_ok_and(|place| place.starts_with(target)))
 }
 
 fn same_file(a: &Path, b: &Path) -> bool {

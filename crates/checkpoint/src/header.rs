@@ -6,12 +6,16 @@ use std::path::Path;
 
 use consilience_core::{Error, Result};
 use indexmap::IndexMap;
-use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
 use crate::Dtype;
+use crate::unique::{Unique, shown};
 
 /// The longest header that is read, in bytes; the reference implementation's limit.
 pub const MAX_HEADER_BYTES: u64 = 100_000_000;
+
+/// How the placeholder begins that a clone without Git LFS leaves in the place of a large file.
+const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
 
 /// Where a tensor lies in its file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +47,13 @@ struct Entry {
 }
 
 impl Header {
+    /// Reads the header of the file at `path`.
+    ///
+    /// Errors: a file that cannot be opened, and those of [`Header::parse`].
+    pub fn read(path: &Path) -> Result<Self> {
+        Self::parse(&crate::mapped::map(path)?, path)
+    }
+
     /// Reads the header of the file `file` (named `path` in messages). Time and memory grow with the header alone.
     ///
     /// Errors: everything that makes a file unsafe or ambiguous to read: truncation, a header that is too long or no JSON
@@ -54,6 +65,10 @@ impl Header {
             return Err(fault(format!("the file has {} bytes, too few for a safetensors header", file.len()))
                 .with_help("the file is truncated: copy or download it again"));
         };
+        if file.starts_with(LFS_POINTER) {
+            return Err(fault("this is a Git LFS pointer, not the file that it stands for".to_owned())
+                .with_help("fetch the file itself: run `git lfs pull` in its repository"));
+        }
         let length = u64::from_le_bytes(*length);
         if length > MAX_HEADER_BYTES {
             return Err(fault(format!("the header claims {length} bytes, at most {MAX_HEADER_BYTES} are read"))
@@ -78,10 +93,10 @@ impl Header {
 fn check(entries: Vec<(String, Entry)>, begin: usize, end: usize, path: &Path) -> Result<IndexMap<String, TensorInfo>> {
     let mut tensors = IndexMap::with_capacity(entries.len());
     for (name, entry) in entries {
-        let fault = |problem: String| Error::format(path, format!("tensor `{name}`: {problem}"));
+        let fault = |problem: String| Error::format(path, format!("tensor `{}`: {problem}", shown(&name)));
         let dtype = Dtype::from_name(&entry.dtype).ok_or_else(|| {
             let known = Dtype::ALL.map(Dtype::name).join(", ");
-            fault(format!("its type is `{}`, which is none of {known}", entry.dtype))
+            fault(format!("its type is `{}`, which is none of {known}", shown(&entry.dtype)))
         })?;
         let shape = entry.shape.iter().map(|extent| usize::try_from(*extent)).collect::<Result<Vec<_>, _>>();
         let bytes = shape
@@ -92,14 +107,21 @@ fn check(entries: Vec<(String, Entry)>, begin: usize, end: usize, path: &Path) -
             return Err(fault(format!("its shape {:?} has more elements than can be counted", entry.shape)));
         };
         let (from, to) = entry.offsets;
+        if to < from {
+            return Err(fault(format!("its bytes are said to be {from}..{to}, which ends before it begins")));
+        }
         let inside = |offset: u64| usize::try_from(offset).ok()?.checked_add(begin).filter(|at| *at <= end);
         let (Some(start), Some(stop)) = (inside(from), inside(to)) else {
             let left = end - begin;
-            return Err(fault(format!("its bytes are said to be {from}..{to}, and the file holds {left} bytes of tensors"))
-                .with_help("the file is truncated or damaged: copy or download it again"));
+            return Err(fault(format!(
+                "its bytes are said to be {from}..{to}, and the file holds {left} bytes of tensors"
+            ))
+            .with_help("the file is truncated or damaged: copy or download it again"));
         };
-        if stop < start || stop - start != bytes {
-            return Err(fault(format!("shape {shape:?} of {dtype} takes {bytes} bytes, and its bytes are said to be {from}..{to}")));
+        if stop - start != bytes {
+            let problem =
+                format!("shape {shape:?} of {dtype} takes {bytes} bytes, and its bytes are said to be {from}..{to}");
+            return Err(fault(problem));
         }
         tensors.insert(name, TensorInfo { dtype, shape, start, end: stop });
     }
@@ -110,11 +132,14 @@ fn check(entries: Vec<(String, Entry)>, begin: usize, end: usize, path: &Path) -
     for (name, info) in order {
         if info.start < reached {
             let other = last.map_or("the header", String::as_str);
-            return Err(Error::format(path, format!("tensors `{other}` and `{name}` overlap")));
+            return Err(Error::format(path, format!("tensors `{}` and `{}` overlap", shown(other), shown(name))));
         }
         if info.start > reached {
             let gap = info.start - reached;
-            return Err(Error::format(path, format!("{gap} bytes before tensor `{name}` belong to no tensor")));
+            return Err(Error::format(
+                path,
+                format!("{gap} bytes before tensor `{}` belong to no tensor", shown(name)),
+            ));
         }
         reached = info.end;
         last = Some(name);
@@ -149,10 +174,12 @@ impl<'de> Visitor<'de> for Entries {
         let mut metadata = BTreeMap::new();
         while let Some(name) = map.next_key::<String>()? {
             if !seen.insert(name.clone()) {
-                return Err(A::Error::custom(format_args!("the name `{name}` stands twice")));
+                return Err(A::Error::custom(format_args!("the name `{}` stands twice", shown(&name))));
             }
             if name == "__metadata__" {
-                metadata = map.next_value()?;
+                let Unique(strings) =
+                    map.next_value().map_err(|e| A::Error::custom(format_args!("`__metadata__`: {e}")))?;
+                metadata = strings;
             } else {
                 let entry = map.next_value_seed(OneEntry(&name))?;
                 entries.push((name, entry));
@@ -176,27 +203,30 @@ impl<'de> Visitor<'de> for OneEntry<'_> {
     type Value = Entry;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "an object with dtype, shape and data_offsets for tensor `{}`", self.0)
+        write!(f, "an object with dtype, shape and data_offsets for tensor `{}`", shown(self.0))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entry, A::Error> {
         let (mut dtype, mut shape, mut offsets) = (None, None, None);
-        let within = |name: &str, error: A::Error| A::Error::custom(format_args!("tensor `{name}`: {error}"));
+        let within = |name: &str, error: A::Error| A::Error::custom(format_args!("tensor `{}`: {error}", shown(name)));
         while let Some(key) = map.next_key::<String>()? {
             let twice = match key.as_str() {
                 "dtype" => dtype.replace(map.next_value().map_err(|e| within(self.0, e))?).is_some(),
                 "shape" => shape.replace(map.next_value_seed(Shape).map_err(|e| within(self.0, e))?).is_some(),
                 "data_offsets" => offsets.replace(map.next_value().map_err(|e| within(self.0, e))?).is_some(),
                 _ => {
-                    map.next_value::<IgnoredAny>()?;
-                    return Err(A::Error::custom(format_args!("tensor `{}`: unknown key `{key}`", self.0)));
+                    return Err(A::Error::custom(format_args!(
+                        "tensor `{}`: unknown key `{}`",
+                        shown(self.0),
+                        shown(&key)
+                    )));
                 }
             };
             if twice {
-                return Err(A::Error::custom(format_args!("tensor `{}`: `{key}` stands twice", self.0)));
+                return Err(A::Error::custom(format_args!("tensor `{}`: `{key}` stands twice", shown(self.0))));
             }
         }
-        let missing = |key: &str| A::Error::custom(format_args!("tensor `{}`: `{key}` is missing", self.0));
+        let missing = |key: &str| A::Error::custom(format_args!("tensor `{}`: `{key}` is missing", shown(self.0)));
         Ok(Entry {
             dtype: dtype.ok_or_else(|| missing("dtype"))?,
             shape: shape.ok_or_else(|| missing("shape"))?,
@@ -272,16 +302,52 @@ mod tests {
             (fault(&file("{\"w\"", 0)), "the header is not what safetensors asks for"),
             (fault(&file("[]", 0)), "an object of tensors"),
             (fault(&[1, 0, 0, 0, 0, 0, 0, 0, 0xff]), "no UTF-8"),
-            (fault(&file(r#"{"w":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"w":1}"#, 1)), "the name `w` stands twice"),
+            (
+                fault(&file(r#"{"w":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"w":1}"#, 1)),
+                "the name `w` stands twice",
+            ),
             (one(r#"{"dtype":"F31","shape":[1],"data_offsets":[0,4]}"#, 4), "its type is `F31`"),
             (one(r#"{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}"#, 4), "tensor `w`: invalid value: integer `-1`"),
-            (one(r#"{"dtype":"F32","shape":[1.5],"data_offsets":[0,4]}"#, 4), "tensor `w`: invalid type: floating point"),
-            (one(r#"{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,4]}"#, 4), "more elements than can be counted"),
-            (one(r#"{"dtype":"F32","shape":[1],"data_offsets":[0,8]}"#, 4), "are said to be 0..8, and the file holds 4"),
-            (one(r#"{"dtype":"F32","shape":[1],"data_offsets":[4,0]}"#, 4), "takes 4 bytes"),
+            (
+                one(r#"{"dtype":"F32","shape":[1.5],"data_offsets":[0,4]}"#, 4),
+                "tensor `w`: invalid type: floating point",
+            ),
+            (
+                one(r#"{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,4]}"#, 4),
+                "more elements than can be counted",
+            ),
+            (
+                one(r#"{"dtype":"F32","shape":[1],"data_offsets":[0,8]}"#, 4),
+                "are said to be 0..8, and the file holds 4",
+            ),
+            (one(r#"{"dtype":"F32","shape":[1],"data_offsets":[4,0]}"#, 4), "4..0, which ends before it begins"),
+            (one(r#"{"dtype":"F32","shape":[1],"data_offsets":[0,4],"shape":[1]}"#, 4), "`shape` stands twice"),
+            (
+                one(r#"{"dtype":"F32","shape":[1],"data_offsets":[0,18446744073709551616]}"#, 4),
+                "tensor `w`: invalid type",
+            ),
+            (
+                one(r#"{"dtype":"F32","shape":[1],"data_offsets":[0,18446744073709551615]}"#, 4),
+                "the file holds 4 bytes",
+            ),
+            (one(r#"{"dtype":"F32","shape":[1],"data_offsets":[-4,0]}"#, 4), "tensor `w`: invalid value: integer `-4`"),
+            (one(r#"{"dtype":"F32","shape":[1],"data_offsets":[0,4,8]}"#, 4), "tensor `w`: trailing characters"),
+            (one(r#"{"dtype":"F32","shape":[1],"data_offsets":[0]}"#, 4), "tensor `w`: invalid length 1"),
+            (
+                one(&format!(r#"{{"dtype":"F32","shape":[{}1],"data_offsets":[0,4]}}"#, "1,".repeat(64)), 4),
+                "at most 64 extents",
+            ),
+            (one(&format!(r#"{{"x":{}"#, "[".repeat(100_000)), 4), "unknown key `x`"),
+            (fault(&file(r#"{"__metadata__":{"a":"1","a":"2"}}"#, 0)), "`a` stands twice, with `1` and with `2`"),
+            (fault(&file(r#"{"__metadata__":{"a":1}}"#, 0)), "`__metadata__`: invalid type: integer `1`"),
+            (fault(&file("{} x", 0)), "trailing characters"),
+            (fault(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"), "a Git LFS pointer"),
             (one(r#"{"dtype":"F32","shape":[2],"data_offsets":[0,4]}"#, 4), "shape [2] of F32 takes 8 bytes"),
             (one(r#"{"dtype":"F32","shape":[1],"data_offsets":[0,4]}"#, 6), "2 bytes at the end belong to no tensor"),
-            (one(r#"{"dtype":"F32","shape":[1],"data_offsets":[1,5]}"#, 5), "1 bytes before tensor `w` belong to no tensor"),
+            (
+                one(r#"{"dtype":"F32","shape":[1],"data_offsets":[1,5]}"#, 5),
+                "1 bytes before tensor `w` belong to no tensor",
+            ),
             (one(r#"{"dtype":"F32","shape":[1]}"#, 4), "tensor `w`: `data_offsets` is missing"),
             (one(r#"{"dtype":"F32","shape":[1],"data_offsets":[0,4],"extra":1}"#, 4), "unknown key `extra`"),
             (

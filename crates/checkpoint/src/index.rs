@@ -1,16 +1,18 @@
 //! `model.safetensors.index.json`: which file holds which tensor.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::path::Path;
 
 use consilience_core::{Error, Result};
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
+
+use crate::unique::{Unique, shown};
 
 /// The name of the file.
 pub(crate) const INDEX: &str = "model.safetensors.index.json";
 /// The longest index that is read, in bytes.
 const MAX_BYTES: u64 = 100_000_000;
+/// The most faults that are told at once.
+const MAX_FAULTS: usize = 20;
 
 /// A checked index: every file name is one of the folder itself.
 #[derive(Debug)]
@@ -21,34 +23,6 @@ pub(crate) struct Index {
 #[derive(serde::Deserialize)]
 struct Raw {
     weight_map: Unique,
-}
-
-/// A map of strings in which no key may stand twice.
-struct Unique(BTreeMap<String, String>);
-
-impl<'de> Deserialize<'de> for Unique {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Map;
-        impl<'de> Visitor<'de> for Map {
-            type Value = Unique;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object from tensor names to file names")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Unique, A::Error> {
-                let mut entries = BTreeMap::new();
-                while let Some((name, file)) = map.next_entry::<String, String>()? {
-                    if let Some(other) = entries.get(&name) {
-                        return Err(A::Error::custom(format_args!("tensor `{name}` stands twice: in `{other}` and in `{file}`")));
-                    }
-                    entries.insert(name, file);
-                }
-                Ok(Unique(entries))
-            }
-        }
-        deserializer.deserialize_map(Map)
-    }
 }
 
 /// Reads the index at `path`.
@@ -70,16 +44,23 @@ pub(crate) fn parse(bytes: &[u8], path: &Path) -> Result<Index> {
     if weight_map.is_empty() {
         return Err(Error::format(path, "the index names no tensor"));
     }
+    let mut faults = Vec::new();
     for (name, file) in &weight_map {
         let plain = !file.is_empty() && !file.contains(['/', '\\', '\0']) && file != "." && file != "..";
+        let said = || format!("tensor `{}` is said to be in `{}`", shown(name), shown(file));
         if !plain {
-            return Err(Error::format(path, format!("tensor `{name}` is said to be in `{file}`, which is no file of this folder"))
-                .with_help("an index may only name files beside it"));
+            faults.push(
+                Error::format(path, format!("{}, which is no file of this folder", said()))
+                    .with_help("an index may only name files beside it"),
+            );
+        } else if !file.ends_with(".safetensors") {
+            faults.push(Error::format(path, format!("{}, which is no safetensors file", said())));
         }
-        if !file.ends_with(".safetensors") {
-            return Err(Error::format(path, format!("tensor `{name}` is said to be in `{file}`, which is no safetensors file")));
+        if faults.len() == MAX_FAULTS {
+            break;
         }
     }
+    Error::all(faults)?;
     Ok(Index { weight_map })
 }
 
@@ -87,6 +68,13 @@ impl Index {
     /// The files, once each, in order of their names.
     pub fn files(&self) -> impl Iterator<Item = &str> {
         self.weight_map.values().map(String::as_str).collect::<BTreeSet<_>>().into_iter()
+    }
+
+    /// How many tensors are said to be in `file`, and the first of them.
+    pub fn tensors_of(&self, file: &str) -> (usize, Option<&str>) {
+        let mut names = self.weight_map.iter().filter(|(_, f)| *f == file).map(|(name, _)| name.as_str());
+        let first = names.next();
+        (usize::from(first.is_some()) + names.count(), first)
     }
 
     /// Whether the files hold what the index says. `place` gives the name of the file that holds a tensor, `names` are
@@ -99,24 +87,35 @@ impl Index {
     ) -> Vec<Error> {
         let path = folder.join(INDEX);
         let mut faults = Vec::new();
-        let absent: Vec<&str> = self.weight_map.keys().map(String::as_str).filter(|name| place(name).is_none()).collect();
-        if let Some(first) = absent.first() {
-            let file = &self.weight_map[*first];
-            let more = if absent.len() > 1 { format!(", and {} more tensors are missing", absent.len() - 1) } else { String::new() };
-            faults.push(Error::format(&path, format!("tensor `{first}` is not in `{file}`, where it is said to be{more}")));
+        let mut absent = self.weight_map.iter().filter(|(name, _)| place(name).is_none());
+        if let Some((name, file)) = absent.next() {
+            let more = match absent.count() {
+                0 => String::new(),
+                more => format!(", and {more} more tensors are missing"),
+            };
+            let (name, file) = (shown(name), shown(file));
+            faults.push(Error::format(
+                &path,
+                format!("tensor `{name}` is not in `{file}`, where it is said to be{more}"),
+            ));
         }
         for (name, file) in &self.weight_map {
             if let Some(found) = place(name)
                 && found != file
             {
-                faults.push(Error::format(&path, format!("tensor `{name}` is said to be in `{file}`, and stands in `{found}`")));
+                let (name, file) = (shown(name), shown(file));
+                let problem = format!("tensor `{name}` is said to be in `{file}`, and stands in `{}`", shown(found));
+                faults.push(Error::format(&path, problem));
             }
         }
-        let unlisted: Vec<&str> = names.filter(|name| !self.weight_map.contains_key(*name)).collect();
-        if let Some(first) = unlisted.first() {
-            faults.push(Error::format(&path, format!("tensor `{first}` is in a file but not in the index ({} such tensors)", unlisted.len())));
+        let mut unlisted = names.filter(|name| !self.weight_map.contains_key(*name));
+        if let Some(first) = unlisted.next() {
+            let count = 1 + unlisted.count();
+            let file = place(first).map_or_else(|| "a file".to_owned(), |file| format!("`{}`", shown(file)));
+            let problem = format!("tensor `{}` is in {file} but not in the index ({count} such tensors)", shown(first));
+            faults.push(Error::format(&path, problem));
         }
-        faults.truncate(20);
+        faults.truncate(MAX_FAULTS);
         faults
     }
 }

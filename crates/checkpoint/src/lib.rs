@@ -7,14 +7,18 @@
 //! | [`CheckpointWriter`] | writes a folder or a file: staged, in any order, renamed when whole |
 //! | [`TensorView`], [`Dtype`] | stored tensors, and their conversion to and from `f32` |
 
+mod claim;
 mod dtype;
 mod folder;
 mod guard;
 mod header;
 mod index;
+mod mapped;
 mod natural;
+mod replace;
 mod staging;
 mod survey;
+mod unique;
 mod view;
 mod writer;
 
@@ -23,13 +27,14 @@ pub use folder::Checkpoint;
 pub use guard::refuse_output_onto_input;
 pub use header::{Header, MAX_HEADER_BYTES, TensorInfo};
 pub use natural::natural_cmp;
-pub use staging::Replace;
+pub use replace::{COMPANION_FILES, Replace};
 pub use survey::{Comparison, Difference, Distance, Stats, TensorSummary, compare, inspect};
 pub use view::TensorView;
 pub use writer::{CheckpointWriter, TensorLayout, WriterOptions};
 
-/// Reads an index from memory: the entrance for fuzzing. Whether it was found fit, not what it says.
+/// Reads an index from memory, and lists the files that it names: the entrance for fuzzing.
 #[doc(hidden)]
-pub fn index_is_fit(bytes: &[u8]) -> bool {
-    index::parse(bytes, std::path::Path::new(index::INDEX)).is_ok()
+pub fn files_of_index(bytes: &[u8]) -> Option<Vec<String>> {
+    let index = index::parse(bytes, std::path::Path::new(index::INDEX)).ok()?;
+    Some(index.files().map(str::to_owned).collect())
 }

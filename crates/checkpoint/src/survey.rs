@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::{Checkpoint, Dtype, TensorView, natural_cmp};
+use crate::{Checkpoint, TensorView, natural_cmp};
 
 /// Elements decoded at a time.
 const BLOCK: usize = 1 << 16;
@@ -75,7 +75,11 @@ fn statistics(view: TensorView<'_>) -> Stats {
         sum: f64,
         stats: Stats,
     }
-    let empty = Sums { squares: 0.0, sum: 0.0, stats: Stats { min: f64::INFINITY, max: f64::NEG_INFINITY, ..Stats::default() } };
+    let empty = Sums {
+        squares: 0.0,
+        sum: 0.0,
+        stats: Stats { min: f64::INFINITY, max: f64::NEG_INFINITY, ..Stats::default() },
+    };
     let blocks: Vec<Sums> = (0..view.len().div_ceil(BLOCK))
         .into_par_iter()
         .map_init(
@@ -168,7 +172,8 @@ pub fn compare(a: &Checkpoint, b: &Checkpoint) -> Comparison {
     let lacking = |from: &Checkpoint, other: &Checkpoint| {
         from.names().filter(|name| other.get(name).is_none()).map(str::to_owned).collect()
     };
-    let mut names: Vec<&str> = a.names().filter(|name| b.get(name).is_some()).collect::<BTreeSet<_>>().into_iter().collect();
+    let mut names: Vec<&str> =
+        a.names().filter(|name| b.get(name).is_some()).collect::<BTreeSet<_>>().into_iter().collect();
     names.sort_by(|a, b| natural_cmp(a, b));
     let shared = names
         .into_par_iter()
@@ -190,7 +195,8 @@ pub fn compare(a: &Checkpoint, b: &Checkpoint) -> Comparison {
 }
 
 fn distance(a: TensorView<'_>, b: TensorView<'_>) -> Distance {
-    let same = a.dtype() == Dtype::F32 && b.dtype() == Dtype::F32;
+    // Of one type, elements are the same when their bits are: also where they are NaN.
+    let same = a.dtype() == b.dtype();
     let blocks: Vec<([f64; 4], f64, u64)> = (0..a.len().div_ceil(BLOCK))
         .into_par_iter()
         .map_init(

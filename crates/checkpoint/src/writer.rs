@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Mutex;
@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::folder::SINGLE;
 use crate::header::MAX_HEADER_BYTES;
 use crate::index::INDEX;
-use crate::staging::Staging;
+use crate::staging::{Staging, free_bytes, no_room};
 use crate::{Dtype, Replace};
 
 /// A tensor to be written.
@@ -79,8 +79,16 @@ impl CheckpointWriter {
         let single = target.extension().is_some_and(|e| e == "safetensors");
         let limit = if single { u64::MAX } else { options.max_shard_bytes.max(1) };
         let shards = shards(&sizes, limit);
-        let total_bytes: u64 = sizes.iter().sum();
-        let staging = Staging::create(target, single, options.replace, total_bytes)?;
+        let total_bytes = sizes.iter().try_fold(0_u64, |sum, bytes| sum.checked_add(*bytes));
+        let Some(total_bytes) = total_bytes.filter(|total| i64::try_from(*total).is_ok()) else {
+            return Err(Error::data(target.display().to_string(), "the tensors take more bytes than can be counted"));
+        };
+        let headers = shards
+            .iter()
+            .map(|range| header(&layout[range.clone()], &sizes[range.clone()]))
+            .collect::<Result<Vec<Vec<u8>>>>()?;
+        let needed = total_bytes + headers.iter().map(|header| header.len() as u64).sum::<u64>();
+        let staging = Staging::create(target, single, options.replace, needed)?;
 
         let count = shards.len();
         let names: Vec<String> = match (single, count) {
@@ -90,8 +98,7 @@ impl CheckpointWriter {
         };
         let mut files = Vec::with_capacity(count);
         let mut places = Vec::with_capacity(layout.len());
-        for (shard, (range, name)) in shards.into_iter().zip(&names).enumerate() {
-            let header = header(&layout[range.clone()], &sizes[range.clone()])?;
+        for (shard, ((range, name), header)) in shards.into_iter().zip(&names).zip(headers).enumerate() {
             let mut at = header.len() as u64;
             for bytes in &sizes[range] {
                 places.push((shard, at, *bytes));
@@ -99,8 +106,8 @@ impl CheckpointWriter {
             }
             let path = staging.path(name);
             let file = staging.open(name)?;
-            file.set_len(at).map_err(|e| Error::io("cannot write", &path, e))?;
-            file.write_all_at(&header, 0).map_err(|e| Error::io("cannot write", &path, e))?;
+            let refused = |e: std::io::Error| full_or_refused(&path, needed, e);
+            reserve(&file, at).and_then(|()| file.write_all_at(&header, 0)).map_err(refused)?;
             files.push(file);
         }
         Ok(Self { staging, files, places, layout, names, total_bytes, sync: options.sync, extra: Mutex::default() })
@@ -122,15 +129,9 @@ impl CheckpointWriter {
             let name = self.layout.get(tensor).map_or("", |t| t.name.as_str());
             return Err(Error::parameter("offset", offset, format!("a place within tensor number {tensor} `{name}`")));
         };
-        self.files[*shard].write_all_at(bytes, start + offset).map_err(|e| self.write_fault(*shard, e))
-    }
-
-    fn write_fault(&self, shard: usize, error: std::io::Error) -> Error {
-        let path = self.staging.path(&self.names[shard]);
-        if error.kind() == ErrorKind::StorageFull {
-            return Error::io(format!("no space is left for the {} bytes of the model; cannot write", self.total_bytes), path, error);
-        }
-        Error::io("cannot write", path, error)
+        self.files[*shard]
+            .write_all_at(bytes, start + offset)
+            .map_err(|e| full_or_refused(&self.staging.path(&self.names[*shard]), self.total_bytes, e))
     }
 
     /// Adds a file to the folder.
@@ -139,7 +140,8 @@ impl CheckpointWriter {
     pub fn add_file(&self, name: &str, contents: &[u8]) -> Result<()> {
         self.claim(name)?;
         let path = self.staging.path(name);
-        std::fs::write(&path, contents).map_err(|e| Error::io("cannot write", path, e))
+        let mut file = self.staging.open(name)?;
+        file.write_all(contents).map_err(|e| full_or_refused(&path, contents.len() as u64, e))
     }
 
     /// Adds a copy of the file `from` to the folder, under `name`.
@@ -148,8 +150,11 @@ impl CheckpointWriter {
     pub fn copy_file(&self, from: &Path, name: &str) -> Result<()> {
         self.claim(name)?;
         let path = self.staging.path(name);
-        let contents = std::fs::read(from).map_err(|e| Error::io("cannot read", from, e))?;
-        std::fs::write(&path, contents).map_err(|e| Error::io("cannot write", path, e))
+        let mut source = File::open(from).map_err(|e| Error::io("cannot read", from, e))?;
+        let size = source.metadata().map_err(|e| Error::io("cannot read", from, e))?.len();
+        let mut file = self.staging.open(name)?;
+        let copying = |e| full_or_refused(&path, size, e);
+        std::io::copy(&mut source, &mut file).map(|_| ()).map_err(copying)
     }
 
     fn claim(&self, name: &str) -> Result<()> {
@@ -157,7 +162,11 @@ impl CheckpointWriter {
         let mut extra = self.extra.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let free = !self.names.iter().any(|own| own == name) && name != INDEX;
         if !plain || !free || self.staging.is_file() || extra.insert(name.to_owned(), ()).is_some() {
-            return Err(Error::parameter("name", format!("{name:?}"), "the name of a file that the folder does not have yet"));
+            return Err(Error::parameter(
+                "name",
+                format!("{name:?}"),
+                "the name of a file that the folder does not have yet",
+            ));
         }
         Ok(())
     }
@@ -178,16 +187,32 @@ impl CheckpointWriter {
             let mut text = serde_json::to_string_pretty(&index).map_err(|e| Error::data(INDEX, e.to_string()))?;
             text.push('\n');
             let path = self.staging.path(INDEX);
-            std::fs::write(&path, text).map_err(|e| Error::io("cannot write", path, e))?;
-        }
-        if self.sync {
-            for (file, name) in self.files.iter().zip(&self.names) {
-                file.sync_all().map_err(|e| Error::io("cannot flush", self.staging.path(name), e))?;
-            }
+            let mut file = self.staging.open(INDEX)?;
+            file.write_all(text.as_bytes()).map_err(|e| full_or_refused(&path, text.len() as u64, e))?;
         }
         drop(self.files);
-        self.staging.publish()
+        if self.sync {
+            self.staging.flush()?;
+        }
+        self.staging.publish(self.sync)
     }
+}
+
+/// Makes the file `bytes` long, with its room on the disk where the file system can promise that.
+fn reserve(file: &File, bytes: u64) -> std::io::Result<()> {
+    use rustix::{fs, io};
+    match io::retry_on_intr(|| fs::fallocate(file, fs::FallocateFlags::empty(), 0, bytes)) {
+        Err(io::Errno::NOTSUP | io::Errno::NOSYS | io::Errno::INVAL) => file.set_len(bytes),
+        done => done.map_err(Into::into),
+    }
+}
+
+/// A refusal to write at `path`; for a full disk with the bytes that were needed and those left.
+fn full_or_refused(path: &Path, needed: u64, error: std::io::Error) -> Error {
+    if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) {
+        return no_room(path, needed, path.parent().and_then(free_bytes));
+    }
+    Error::io("cannot write", path, error)
 }
 
 fn size(tensor: &TensorLayout) -> Result<u64> {
@@ -221,15 +246,21 @@ fn header(layout: &[TensorLayout], sizes: &[u64]) -> Result<Vec<u8>> {
     for (tensor, bytes) in layout.iter().zip(sizes) {
         let entry = json!({ "dtype": tensor.dtype.name(), "shape": tensor.shape, "data_offsets": [at, at + bytes] });
         if entries.insert(tensor.name.clone(), entry).is_some() {
-            return Err(Error::data(format!("tensor `{}`", tensor.name), "this name is kept for the file's own metadata"));
+            return Err(Error::data(
+                format!("tensor `{}`", tensor.name),
+                "this name is kept for the file's own metadata",
+            ));
         }
         at += bytes;
     }
     let mut json = serde_json::to_vec(&entries).map_err(|e| Error::data("the header", e.to_string()))?;
     json.resize(json.len().next_multiple_of(8), b' ');
     if json.len() as u64 > MAX_HEADER_BYTES {
-        return Err(Error::data("the header", format!("has {} bytes, at most {MAX_HEADER_BYTES} can be read", json.len()))
-            .with_help("write smaller files: lower the largest size of an output file"));
+        return Err(Error::data(
+            "the header",
+            format!("has {} bytes, at most {MAX_HEADER_BYTES} can be read", json.len()),
+        )
+        .with_help("write smaller files: lower the largest size of an output file"));
     }
     let mut header = (json.len() as u64).to_le_bytes().to_vec();
     header.extend(json);

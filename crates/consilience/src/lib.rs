@@ -1,1 +1,21 @@
-//! facade
+//! Consilience teaches one model many tasks without one task breaking another: merging of fine-tuned checkpoints, and the
+//! methods around it.
+//!
+//! Every crate of the workspace is a module here; the command `consilience` is built from them.
+//!
+//! ```
+//! // Every method carries the claim that it was published with as an experiment.
+//! let slugs: Vec<&str> = consilience::claims().map(|claim| claim.slug).collect();
+//! assert!(slugs.contains(&"concrete-merging"));
+//! ```
+
+pub use consilience_checkpoint as checkpoint;
+pub use consilience_core as core;
+pub use consilience_linalg as linalg;
+pub use consilience_merging as merging;
+pub use consilience_nn as nn;
+
+/// Every claim of every crate, area by area.
+pub fn claims() -> impl Iterator<Item = &'static core::claim::Claim> {
+    [merging::CLAIMS].into_iter().flatten()
+}

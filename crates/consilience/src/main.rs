@@ -3,6 +3,7 @@
 mod bar;
 mod cli;
 mod commands;
+mod demo;
 mod terminal;
 
 use std::process::ExitCode;
@@ -33,7 +34,10 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Merge(arguments) => commands::merge::run(&arguments, quiet)?,
         Command::Inspect(arguments) => commands::inspect::run(&arguments, quiet)?,
         Command::Diff(arguments) => return commands::diff::run(&arguments, quiet),
-        Command::Methods(_) | Command::Claim(_) | Command::Data(_) | Command::Demo(_) => {}
+        Command::Methods(arguments) => commands::methods::run(&arguments)?,
+        Command::Claim(arguments) => return commands::claim::run(&arguments, quiet),
+        Command::Data(arguments) => commands::data::run(&arguments, quiet)?,
+        Command::Demo(arguments) => commands::demo::run(&arguments, quiet)?,
         Command::Completions { shell } => commands::pages::completions(shell),
         Command::Man { out } => commands::pages::man(out.as_deref())?,
     }

@@ -2,7 +2,6 @@
 
 use std::io::Write;
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use consilience_core::{Error, Result};
 
 /// Prints `text` and a line end to standard output. A closed pipe ends the process silently, as it should for a reader
@@ -13,19 +12,6 @@ pub fn say(text: impl std::fmt::Display) {
         let code = if error.kind() == std::io::ErrorKind::BrokenPipe { 0 } else { 1 };
         std::process::exit(code);
     }
-}
-
-/// A table with these headings; the columns in `right` (counted from 0) are aligned to the right.
-pub fn table(headings: &[&str], right: &[usize]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(headings.iter().copied());
-    for column in right {
-        if let Some(column) = table.column_mut(*column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    table
 }
 
 /// Prints a value as indented JSON.

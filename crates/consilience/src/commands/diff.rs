@@ -4,9 +4,10 @@ use std::process::ExitCode;
 
 use consilience_checkpoint::{Checkpoint, compare};
 use consilience_core::Result;
+use consilience_core::report::Table;
 
 use crate::cli;
-use crate::terminal::{json, say, table};
+use crate::terminal::{json, say};
 
 /// Tells which tensors differ.
 pub fn run(arguments: &cli::Diff, quiet: bool) -> Result<ExitCode> {
@@ -17,8 +18,8 @@ pub fn run(arguments: &cli::Diff, quiet: bool) -> Result<ExitCode> {
         json(&found)?;
         return Ok(code);
     }
-    let mut rows = table(&["tensor", "shape", "relative", "cosine", "largest", "differing"], &[2, 3, 4, 5]);
-    let mut differing = 0;
+    let mut rows = Table::new(["tensor", "shape", "relative", "cosine", "largest", "differing"]);
+    let (mut differing, mut shown) = (0, false);
     for tensor in &found.shared {
         differing += usize::from(!tensor.equal);
         if tensor.equal && !arguments.all {
@@ -29,10 +30,11 @@ pub fn run(arguments: &cli::Diff, quiet: bool) -> Result<ExitCode> {
             Some(d) => [format!("{:.3e}", d.relative), format!("{:.6}", d.cosine), format!("{:.3e}", d.largest), d.differing.to_string()],
             None => ["–", "–", "–", if tensor.equal { "0" } else { "yes" }].map(str::to_owned),
         };
-        rows.add_row([tensor.name.clone(), shape].into_iter().chain(values));
+        shown = true;
+        rows.push([tensor.name.clone(), shape].into_iter().chain(values));
     }
-    if rows.row_count() > 0 {
-        say(rows);
+    if shown {
+        say(rows.to_text());
     }
     for (names, path) in [(&found.only_a, &arguments.a), (&found.only_b, &arguments.b)] {
         names.iter().for_each(|name| say(format_args!("only in {}: {name}", path.display())));

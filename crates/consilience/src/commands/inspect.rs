@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use consilience_checkpoint::{Checkpoint, inspect};
 use consilience_core::Result;
+use consilience_core::report::Table;
 
 use crate::cli;
-use crate::terminal::{bytes, json, say, table};
+use crate::terminal::{bytes, json, say};
 
 /// Lists the tensors of a checkpoint.
 pub fn run(arguments: &cli::Inspect, quiet: bool) -> Result<()> {
@@ -19,7 +20,7 @@ pub fn run(arguments: &cli::Inspect, quiet: bool) -> Result<()> {
     if arguments.stats {
         headings.extend(["norm", "mean", "min", "max", "NaN", "inf", "zero"]);
     }
-    let mut rows = table(&headings, &(3..headings.len()).collect::<Vec<_>>());
+    let mut rows = Table::new(headings);
     for tensor in &tensors {
         let mut row = vec![tensor.name.clone(), tensor.dtype.to_owned(), format!("{:?}", tensor.shape), bytes(tensor.bytes)];
         if arguments.stats {
@@ -32,9 +33,9 @@ pub fn run(arguments: &cli::Inspect, quiet: bool) -> Result<()> {
                 },
             ));
         }
-        rows.add_row(row);
+        rows.push(row);
     }
-    say(rows);
+    say(rows.to_text());
     if !quiet {
         let mut types: BTreeMap<&str, u64> = BTreeMap::new();
         let mut parameters = 0_u64;

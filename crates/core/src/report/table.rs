@@ -1,6 +1,6 @@
 //! Rows of cells, for a page or a terminal.
 
-use comfy_table::{CellAlignment, ContentArrangement, Table as Terminal, presets};
+use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table as Terminal, presets};
 use serde::{Deserialize, Serialize};
 
 /// A header and rows of cells. A short row is filled up with empty cells.
@@ -34,7 +34,7 @@ impl Table {
     /// one.
     pub fn to_text(&self) -> String {
         let mut table = Terminal::new();
-        table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+        table.load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()));
         table.set_content_arrangement(ContentArrangement::Dynamic);
         table.set_header(&self.header);
         for row in &self.rows {

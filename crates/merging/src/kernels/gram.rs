@@ -3,6 +3,7 @@
 use consilience_core::Result;
 
 use super::group::{Chunk, Combine, Group, Output};
+use super::linear::add_weighted;
 
 /// The symmetric matrix of inner products of k vectors, packed by rows of its upper triangle.
 #[derive(Clone, Debug, PartialEq)]
@@ -123,7 +124,7 @@ impl Fibres {
 }
 
 /// Inner products of every fibre. One pass. Memory: fibres × k (k + 1) / 2 doubles.
-pub(super) fn of_fibres(group: &Group<'_>, fibres: Fibres, deltas: bool) -> Result<Vec<Gram>> {
+fn of_fibres(group: &Group<'_>, fibres: Fibres, deltas: bool) -> Result<Vec<Gram>> {
     let order = if deltas { group.models() } else { group.inputs() };
     match fibres {
         Fibres::Last(width) => {
@@ -184,11 +185,12 @@ fn add_products(sums: &mut [f64], chunk: &Chunk<'_>, i: usize, j: usize, deltas:
     }
 }
 
-/// Σ cᵢ xᵢ over all inputs, with coefficients of its own for every fibre (fibre-major).
+/// A weighted sum with coefficients of its own for every fibre (fibre-major), as [`add_weighted`] takes it.
 struct FibreSums {
     fibres: Fibres,
     coefficients: Vec<f32>,
-    inputs: usize,
+    order: usize,
+    deltas: bool,
 }
 
 impl Combine for FibreSums {
@@ -200,35 +202,33 @@ impl Combine for FibreSums {
                 while from < chunk.len() {
                     let row = (chunk.start() + from) / width;
                     let to = ((row + 1) * width - chunk.start()).min(chunk.len());
-                    let coefficients = &self.coefficients[row * self.inputs..(row + 1) * self.inputs];
-                    out[from..to].fill(0.0);
-                    for (i, c) in coefficients.iter().enumerate() {
-                        for (o, x) in out[from..to].iter_mut().zip(&chunk.input(i)[from..to]) {
-                            *o += c * x;
-                        }
-                    }
+                    let coefficients = &self.coefficients[row * self.order..(row + 1) * self.order];
+                    add_weighted(chunk, coefficients, self.deltas, from, &mut out[from..to]);
                     from = to;
                 }
             }
             Fibres::First(count) => {
-                for (e, o) in out.iter_mut().enumerate() {
-                    let at = (chunk.start() + e) % count * self.inputs;
-                    *o = (0..self.inputs).map(|i| self.coefficients[at + i] * chunk.input(i)[e]).sum();
+                for e in 0..out.len() {
+                    let at = (chunk.start() + e) % count * self.order;
+                    let coefficients = &self.coefficients[at..at + self.order];
+                    add_weighted(chunk, coefficients, self.deltas, e, &mut out[e..=e]);
                 }
             }
         }
     }
 }
 
-/// The last pass: Σ cᵢ xᵢ with the coefficients that `coefficients` gives for each fibre.
+/// The last pass: the weighted sum with the coefficients that `coefficients` gives for each fibre, of the models'
+/// differences from the base where `deltas`.
 pub(super) fn write_fibres(
     group: &Group<'_>,
     output: Output<'_>,
     fibres: Fibres,
-    grams: &[Gram],
+    deltas: bool,
     coefficients: impl Fn(&Gram) -> Vec<f64>,
 ) -> Result<()> {
-    let inputs = group.inputs();
-    let coefficients = grams.iter().flat_map(|gram| coefficients(gram)).map(|c| c as f32).collect();
-    group.write(output, &FibreSums { fibres, coefficients, inputs })
+    let grams = of_fibres(group, fibres, deltas)?;
+    let order = if deltas { group.models() } else { group.inputs() };
+    let coefficients = grams.iter().flat_map(coefficients).map(|c| c as f32).collect();
+    group.write(output, &FibreSums { fibres, coefficients, order, deltas })
 }

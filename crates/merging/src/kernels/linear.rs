@@ -4,25 +4,47 @@ use consilience_core::{Error, Result};
 
 use super::group::{Chunk, Combine, Group, Output};
 
-/// Σ cᵢ xᵢ over all inputs (the base, where there is one, first).
+/// Σ cᵢ xᵢ over all inputs; with a base, base + Σ cᵢ (xᵢ − base) over the models, where differences are taken first, so
+/// that large coefficients of small differences lose nothing.
 pub(super) struct WeightedSum {
     pub coefficients: Vec<f32>,
+    pub deltas: bool,
+}
+
+impl WeightedSum {
+    pub fn new(coefficients: impl IntoIterator<Item = f64>, deltas: bool) -> Self {
+        Self { coefficients: coefficients.into_iter().map(|c| c as f32).collect(), deltas }
+    }
 }
 
 impl Combine for WeightedSum {
     #[inline(always)]
     fn combine(&self, chunk: Chunk<'_>, _scratch: &mut [f32], out: &mut [f32]) {
-        for (i, c) in self.coefficients.iter().enumerate() {
-            let x = chunk.input(i);
-            if i == 0 {
-                for (o, x) in out.iter_mut().zip(x) {
-                    *o = c * x;
-                }
-            } else {
-                for (o, x) in out.iter_mut().zip(x) {
-                    *o += c * x;
-                }
+        add_weighted(chunk, &self.coefficients, self.deltas, 0, out);
+    }
+}
+
+/// The weighted sum of elements `from .. from + out.len()` of a chunk.
+#[inline(always)]
+pub(super) fn add_weighted(chunk: Chunk<'_>, coefficients: &[f32], deltas: bool, from: usize, out: &mut [f32]) {
+    let range = from..from + out.len();
+    if deltas {
+        let base = &chunk.base()[range.clone()];
+        out.fill(0.0);
+        for (i, c) in coefficients.iter().enumerate() {
+            for ((o, x), b) in out.iter_mut().zip(&chunk.model(i)[range.clone()]).zip(base) {
+                *o += c * (x - b);
             }
+        }
+        out.iter_mut().zip(base).for_each(|(o, b)| *o += b);
+        return;
+    }
+    for (i, c) in coefficients.iter().enumerate() {
+        let x = &chunk.input(i)[range.clone()];
+        if i == 0 {
+            out.iter_mut().zip(x).for_each(|(o, x)| *o = c * x);
+        } else {
+            out.iter_mut().zip(x).for_each(|(o, x)| *o += c * x);
         }
     }
 }
@@ -53,7 +75,7 @@ impl Linear {
             ));
         }
         let scale = if self.normalize { 1.0 / sum } else { 1.0 };
-        group.write(output, &WeightedSum { coefficients: self.weights.iter().map(|w| (w * scale) as f32).collect() })
+        group.write(output, &WeightedSum::new(self.weights.iter().map(|w| w * scale), false))
     }
 }
 

@@ -97,21 +97,28 @@ fn sum_of_squares(model: &[f32], base: &[f32], keep: &[u32]) -> f64 {
 /// The variance (over models, divided by their number) of each entry's difference from the base.
 #[inline(always)]
 fn variance(chunk: Chunk<'_>, models: usize, out: &mut [f32]) {
-    let (base, share, len) = (chunk.base(), 1.0 / models as f64, chunk.len());
-    // In f64, so that entries of equal variance stay equal: coarse types make many of them.
-    let (mut mean, mut sum) = ([0.0_f64; CHUNK], [0.0_f64; CHUNK]);
-    let (mean, sum) = (&mut mean[..len], &mut sum[..len]);
-    for i in 0..models {
-        mean.iter_mut().zip(chunk.model(i)).zip(base).for_each(|((m, x), b)| *m += f64::from(x - b) * share);
-    }
-    for i in 0..models {
-        let model = chunk.model(i);
-        for e in 0..len {
-            let d = f64::from(model[e] - base[e]) - mean[e];
-            sum[e] += d * d;
+    // In f64, so that entries of equal variance stay equal: coarse types make many of them. In pieces, so that the sums
+    // stay in the first-level cache.
+    const PIECE: usize = 512;
+    let (base, share) = (chunk.base(), 1.0 / models as f64);
+    for (piece, out) in out.chunks_mut(PIECE).enumerate() {
+        let range = piece * PIECE..piece * PIECE + out.len();
+        let base = &base[range.clone()];
+        let (mut mean, mut sum) = ([0.0_f64; PIECE], [0.0_f64; PIECE]);
+        for i in 0..models {
+            let model = &chunk.model(i)[range.clone()];
+            mean.iter_mut().zip(model).zip(base).for_each(|((m, x), b)| *m += f64::from(x - b));
         }
+        mean.iter_mut().for_each(|m| *m *= share);
+        for i in 0..models {
+            let model = &chunk.model(i)[range.clone()];
+            for (((s, x), b), m) in sum.iter_mut().zip(model).zip(base).zip(&mean) {
+                let d = f64::from(x - b) - m;
+                *s += d * d;
+            }
+        }
+        out.iter_mut().zip(&sum).for_each(|(o, s)| *o = (*s * share) as f32);
     }
-    out.iter_mut().zip(sum).for_each(|(o, s)| *o = (*s * share) as f32);
 }
 
 struct Variance(usize);

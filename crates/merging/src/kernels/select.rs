@@ -156,14 +156,14 @@ pub fn cuts(group: &Group<'_>, keys: &impl Keys, requests: &[Request]) -> Result
         || scratch(requests.len(), UPPER),
         #[inline(always)]
         |scratch, chunk| {
+            let mut current = usize::MAX;
+            let buffer = &mut scratch.keys[..chunk.len()];
             for ((request, (bin, _)), counts) in requests.iter().zip(&found).zip(&mut scratch.counts) {
-                let buffer = &mut scratch.keys[..chunk.len()];
-                keys.keys(request.which, chunk, buffer);
-                for key in buffer {
-                    if key.to_bits() >> 16 == *bin {
-                        counts[key.to_bits() as usize & (UPPER - 1)] += 1;
-                    }
+                if request.which != current {
+                    keys.keys(request.which, chunk, buffer);
+                    current = request.which;
                 }
+                count_lower(buffer, *bin, counts);
             }
         },
     )?;
@@ -184,6 +184,20 @@ pub fn cuts(group: &Group<'_>, keys: &impl Keys, requests: &[Request]) -> Result
         place_ties(group, keys, requests, &open, &mut cuts)?;
     }
     Ok(cuts)
+}
+
+/// Counts the lower halves of the keys whose upper half is `bin`: few, so whole runs without one are passed over.
+#[inline(always)]
+fn count_lower(keys: &[f32], bin: u32, counts: &mut [u32]) {
+    for run in keys.chunks(64) {
+        if run.iter().fold(false, |found, key| found | (key.to_bits() >> 16 == bin)) {
+            for key in run {
+                if key.to_bits() >> 16 == bin {
+                    counts[key.to_bits() as usize & (UPPER - 1)] += 1;
+                }
+            }
+        }
+    }
 }
 
 /// The bin in which the `rank`-th element lies, and how many of that bin's elements the rank takes.

@@ -27,7 +27,7 @@ impl Slerp {
         let norm = |i| if gram.norm(i) > 1e-8 { gram.norm(i) } else { 1.0 };
         let cosine = (gram.get(0, 1) / (norm(0) * norm(1))).clamp(-1.0, 1.0);
         let coefficients = if cosine.abs() > 0.9995 { [1.0 - self.t, self.t] } else { arc(self.t, cosine) };
-        group.write(output, &WeightedSum { coefficients: coefficients.map(|c| c as f32).to_vec() })
+        group.write(output, &WeightedSum::new(coefficients, false))
     }
 }
 
@@ -68,12 +68,10 @@ impl Nuslerp {
             let norm = |i| gram.norm(i).max(1e-7);
             let cosine = (gram.get(0, 1) / (norm(0) * norm(1))).clamp(-1.0, 1.0);
             let colinear = 1.0 - cosine * cosine <= COLINEAR;
-            let [a, b] = if colinear { [1.0 - t, t] } else { arc(t, cosine) };
-            if deltas { vec![1.0 - a - b, a, b] } else { vec![a, b] }
+            if colinear { vec![1.0 - t, t] } else { arc(t, cosine).to_vec() }
         };
         if self.flatten || group.shape().len() < 2 {
-            let coefficients = coefficients(&gram::whole(group, deltas)?).into_iter().map(|c| c as f32).collect();
-            return group.write(output, &WeightedSum { coefficients });
+            return group.write(output, &WeightedSum::new(coefficients(&gram::whole(group, deltas)?), deltas));
         }
         let (_, width) = group.rows();
         let fibres = if self.row_wise {
@@ -81,8 +79,7 @@ impl Nuslerp {
         } else {
             Fibres::Last(width)
         };
-        let grams = gram::of_fibres(group, fibres, deltas)?;
-        gram::write_fibres(group, output, fibres, &grams, coefficients)
+        gram::write_fibres(group, output, fibres, deltas, coefficients)
     }
 }
 
@@ -110,11 +107,7 @@ impl MultiSlerp {
         if self.weights.len() != count || count == 0 {
             return Err(Error::shape("weight", [self.weights.len()], format!("[{count}], one a model, at least one")));
         }
-        let finish = |models: Vec<f64>| {
-            let base = deltas.then(|| 1.0 - models.iter().sum::<f64>());
-            let coefficients = base.into_iter().chain(models).map(|c| c as f32).collect();
-            group.write(output, &WeightedSum { coefficients })
-        };
+        let finish = |coefficients: Vec<f64>| group.write(output, &WeightedSum::new(coefficients, deltas));
         if count == 1 {
             return finish(vec![1.0]);
         }
@@ -126,7 +119,9 @@ impl MultiSlerp {
         let weights: Vec<f64> = self.weights.iter().map(|w| w * scale).collect();
         let gram = gram::whole(group, deltas)?;
         // Vectors are written in the coordinates of the inputs: unit i has 1 / (‖xᵢ‖ + ε) at place i.
-        let shrink: Vec<f64> = (0..count).map(|i| 1.0 / (gram.norm(i) + self.eps)).collect();
+        // A zero vector has no direction, and no part in the sums.
+        let shrink = |norm: f64| if norm == 0.0 { 0.0 } else { 1.0 / (norm + self.eps) };
+        let shrink: Vec<f64> = (0..count).map(|i| shrink(gram.norm(i))).collect();
         let mean: Vec<f64> = weights.iter().zip(&shrink).map(|(w, s)| w * s).collect();
         let length = gram.inner(&mean, &mean).max(0.0).sqrt();
         if length < self.eps {
@@ -167,7 +162,7 @@ impl Karcher {
         let count = group.inputs();
         let gram = if count > 1 { gram::whole(group, false)? } else { Gram::zeros(1) };
         let coefficients = if count > 1 { self.coordinates(&gram, count) } else { vec![1.0] };
-        group.write(output, &WeightedSum { coefficients: coefficients.into_iter().map(|c| c as f32).collect() })
+        group.write(output, &WeightedSum::new(coefficients, false))
     }
 
     /// The mean's coordinates with respect to the inputs.
@@ -193,7 +188,8 @@ impl Karcher {
             for i in (0..count).filter(|i| usable[*i]) {
                 let cosine = dot(&mean, i).clamp(-1.0, 1.0);
                 let theta = cosine.acos();
-                if theta < self.tol {
+                // Opposite vectors pull in no direction more than in another.
+                if theta < self.tol || theta.sin() < 1e-7 {
                     continue;
                 }
                 let pull = weight * theta / theta.sin();

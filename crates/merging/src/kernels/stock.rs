@@ -23,19 +23,11 @@ impl ModelStock {
         if count < 2 || !group.has_base() {
             return Err(Error::shape("models", [count], "a base and at least two models"));
         }
-        let coefficients = |gram: &Gram| {
-            let t = ratio(gram, count);
-            let mut coefficients = vec![t / count as f64; count + 1];
-            coefficients[0] = 1.0 - t;
-            coefficients
-        };
+        let coefficients = |gram: &Gram| vec![ratio(gram, count) / count as f64; count];
         if self.filter_wise && group.shape().len() > 1 {
-            let fibres = Fibres::Last(group.rows().1);
-            let grams = gram::of_fibres(group, fibres, true)?;
-            return gram::write_fibres(group, output, fibres, &grams, coefficients);
+            return gram::write_fibres(group, output, Fibres::Last(group.rows().1), true, coefficients);
         }
-        let coefficients = coefficients(&gram::whole(group, true)?).into_iter().map(|c| c as f32).collect();
-        group.write(output, &WeightedSum { coefficients })
+        group.write(output, &WeightedSum::new(coefficients(&gram::whole(group, true)?), true))
     }
 }
 

@@ -147,10 +147,7 @@ mod tests {
     fn bad_settings_are_refused() {
         let refused = |adam: Adam| adam.check("adam").unwrap_err().to_string();
         assert_eq!(refused(Adam::with_rate(0.0)), "adam.learning_rate = 0, wanted a positive number");
-        assert_eq!(
-            refused(Adam { beta2: 1.0, ..Adam::default() }),
-            "adam.beta2 = 1, wanted a number in [0, 1)"
-        );
+        assert_eq!(refused(Adam { beta2: 1.0, ..Adam::default() }), "adam.beta2 = 1, wanted a number in [0, 1)");
         assert!(Adam::default().check("adam").is_ok());
     }
 }

@@ -100,6 +100,21 @@ impl ConcreteTaskArithmetic {
         merged
     }
 
+    /// The merged network of other logits or another final mask than [`ConcreteTaskArithmetic::merge`] gave, with the same
+    /// draw. Errors as there.
+    pub fn with_mask(&self, pool: &Pool, logits: &Parameters, choice: MaskChoice) -> Result<Parameters> {
+        finite("lambda", self.lambda)?;
+        let base = pool.base();
+        base.check_same_layout(logits)?;
+        let mask = ConcreteMask::new(sizes(base.layout()), self.temperature, self.seed)?;
+        let mut direction = pool.summed_task_vectors()?;
+        direction.scale(self.lambda as f32);
+        let mut theta = base.clone();
+        let draw = Draw { choice, number: self.steps as u64 };
+        mask.merge(draw, logits.values(), base.values(), direction.values(), theta.values_mut())?;
+        Ok(theta)
+    }
+
     fn run(
         &self,
         mask: &ConcreteMask,

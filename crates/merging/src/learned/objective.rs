@@ -1,6 +1,5 @@
 //! What learned merges minimise.
 
-use burn::module::Module;
 use burn::tensor::Device;
 use consilience_core::{Error, Result, Samples, Seed};
 use consilience_nn::{Batch, Classifier, Parameters, mean_entropy, value_and_gradient};
@@ -89,7 +88,8 @@ where
                 let input = M::Input::from_values(row.to_vec(), samples.shape(), &device)?;
                 let [_, classes] = group.network.logits(input).dims();
                 if classes < 2 {
-                    let problem = format!("its network has {classes} logits, so the entropy is 0 whatever the parameters");
+                    let problem =
+                        format!("its network has {classes} logits, so the entropy is 0 whatever the parameters");
                     return Err(Error::data(format!("task {task}"), problem));
                 }
                 batch = batch.min(samples.len());
@@ -173,7 +173,7 @@ mod tests {
         let z = Tensor::<2>::from_floats([[0.0, 3.0_f32.ln()]], &device).require_grad();
         let h = mean_entropy(z.clone());
         assert!((h.clone().into_scalar::<f32>() - 0.562335145).abs() < 1e-6);
-        let slope = z.grad(&h.backward()).unwrap().into_data().to_vec::<f32>().unwrap();
+        let slope = z.grad(&h.backward()).unwrap().into_data().try_to_vec::<f32>().unwrap();
         assert!((slope[0] - 0.2059898).abs() < 1e-6 && (slope[1] + 0.2059898).abs() < 1e-6, "{slope:?}");
     }
 

@@ -111,12 +111,8 @@ fn a_flat_objective_leaves_a_constant_mask() {
 fn one_expert_at_weight_one_is_itself() {
     let expert = [0.3, -7.1, 2.0];
     let pool = pool(&[1.0, 2.0, 3.0], &[&expert]);
-    let concrete = ConcreteTaskArithmetic {
-        lambda: 1.0,
-        steps: 3,
-        choice: MaskChoice::Deterministic,
-        ..Default::default()
-    };
+    let concrete =
+        ConcreteTaskArithmetic { lambda: 1.0, steps: 3, choice: MaskChoice::Deterministic, ..Default::default() };
     close(&concrete.merge(&pool, &Flat, &Silent).unwrap().parameters, &vector(&expert), 1e-6);
 }
 

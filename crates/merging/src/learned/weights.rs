@@ -113,11 +113,8 @@ impl<'a> Vectors<'a> {
     /// The inner products of `gradient` with each vector, tensor by tensor.
     pub fn inner_products(&self, gradient: &[f32]) -> Vec<Vec<f64>> {
         let product = |vector: &&[f32]| {
-            let partial: Vec<f64> = self
-                .blocks
-                .par()
-                .map(|block| dot(&gradient[block.range()], &vector[block.range()]))
-                .collect();
+            let partial: Vec<f64> =
+                self.blocks.par().map(|block| dot(&gradient[block.range()], &vector[block.range()])).collect();
             self.blocks.sums(&partial)
         };
         self.list.iter().map(product).collect()

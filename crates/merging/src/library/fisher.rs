@@ -175,7 +175,7 @@ mod tests {
         let input = Tensor::<2>::from_floats([[1.0, 0.5, -1.0], [0.2, -0.3, 0.7]], &Device::flex());
         let found = FisherEstimate::Shortcut.estimate(&net, &theta, [input.clone()], &Silent).unwrap();
         // For a linear layer: d/dz_j of sum_y sqrt(p_y) log p_y = sqrt(p_j) - p_j sum_y sqrt(p_y); the bias sees its sum.
-        let p = burn::tensor::activation::softmax(net.logits(input), 1).into_data().to_vec::<f32>().unwrap();
+        let p = burn::tensor::activation::softmax(net.logits(input), 1).into_data().try_to_vec::<f32>().unwrap();
         let bias: Vec<f32> = (0..2)
             .map(|j| {
                 let slope = |row: &[f32]| row[j].sqrt() - row[j] * row.iter().map(|p| p.sqrt()).sum::<f32>();

@@ -78,7 +78,8 @@ impl Pool {
 
 /// The same fault with the network's name before the argument's.
 fn of(whose: &str, mut fault: Error) -> Error {
-    if let Error::Shape { argument, .. } | Error::NotFinite { argument, .. } | Error::Data { argument, .. } = &mut fault {
+    if let Error::Shape { argument, .. } | Error::NotFinite { argument, .. } | Error::Data { argument, .. } = &mut fault
+    {
         *argument = format!("{whose}: {argument}");
     }
     fault

@@ -148,7 +148,11 @@ impl RegMean {
         for (expert, gram) in pool.experts().iter().zip(grams) {
             if (gram.nrows(), gram.ncols()) != (inputs, inputs) {
                 let found = [gram.nrows(), gram.ncols()];
-                return Err(Error::shape(format!("the Gram matrix of {name:?}"), found, format!("[{inputs}, {inputs}]")));
+                return Err(Error::shape(
+                    format!("the Gram matrix of {name:?}"),
+                    found,
+                    format!("[{inputs}, {inputs}]"),
+                ));
             }
             let factor = |i, j| if i == j { 1.0 } else { self.off_diagonal };
             let gram = Mat::from_fn(inputs, inputs, |i, j| gram[(i, j)] * factor(i, j));
