@@ -6,6 +6,27 @@
 //! | [`Checkpoint`] | opens a folder or a file; headers are checked, weights stay where they are |
 //! | [`CheckpointWriter`] | writes a folder or a file: staged, in any order, renamed when whole |
 //! | [`TensorView`], [`Dtype`] | stored tensors, and their conversion to and from `f32` |
+//! | [`inspect`], [`compare`] | norms and extremes of tensors; how far two checkpoints are apart |
+//! | [`Replace`], [`refuse_output_onto_input`] | what an output may take the place of, so that nothing is lost |
+//!
+//! ```
+//! use consilience_checkpoint::{Checkpoint, CheckpointWriter, Dtype, TensorLayout, WriterOptions};
+//!
+//! # let folder = tempfile::tempdir().unwrap();
+//! # let target = folder.path().join("model");
+//! let layout = vec![TensorLayout { name: "layers.0.weight".into(), dtype: Dtype::BF16, shape: vec![2, 2] }];
+//! let writer = CheckpointWriter::create(&target, layout, WriterOptions::default())?;
+//! let mut bytes = [0; 8];
+//! Dtype::BF16.encode(&[1.0, 2.0, 3.0, 4.0], &mut bytes);
+//! writer.write(0, 0, &bytes)?;
+//! writer.finish()?; // Until here, the target was as before.
+//!
+//! let model = Checkpoint::open(&target)?;
+//! let mut values = [0.0; 4];
+//! model.get("layers.0.weight").unwrap().read(0, &mut values);
+//! assert_eq!(values, [1.0, 2.0, 3.0, 4.0]);
+//! # Ok::<(), consilience_core::Error>(())
+//! ```
 
 mod claim;
 mod dtype;

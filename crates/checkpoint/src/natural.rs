@@ -43,4 +43,16 @@ mod tests {
         names.sort_by(|a, b| natural_cmp(a, b));
         assert_eq!(names, ["", "a", "h.1", "h.1.w", "h.02.w", "h.2.w", "h.10.w", "h.99999999999999999999999.w"]);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn it_is_a_total_order(names in proptest::collection::vec("[0-9a./]{0,5}", 3)) {
+            let [a, b, c] = [&names[0], &names[1], &names[2]];
+            proptest::prop_assert_eq!(natural_cmp(a, b), natural_cmp(b, a).reverse());
+            proptest::prop_assert_eq!(natural_cmp(a, b) == Ordering::Equal, a == b);
+            if natural_cmp(a, b).is_le() && natural_cmp(b, c).is_le() {
+                proptest::prop_assert!(natural_cmp(a, c).is_le());
+            }
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Writing a model: staged beside its target, filled in any order by any thread, and renamed when it is whole.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::FileExt;
@@ -62,7 +62,7 @@ pub struct CheckpointWriter {
     names: Vec<String>,
     total_bytes: u64,
     sync: bool,
-    extra: Mutex<BTreeMap<String, ()>>,
+    extra: Mutex<BTreeSet<String>>,
 }
 
 impl CheckpointWriter {
@@ -161,7 +161,7 @@ impl CheckpointWriter {
         let plain = !name.is_empty() && !name.contains(['/', '\\', '\0']) && !name.starts_with('.');
         let mut extra = self.extra.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let free = !self.names.iter().any(|own| own == name) && name != INDEX;
-        if !plain || !free || self.staging.is_file() || extra.insert(name.to_owned(), ()).is_some() {
+        if !plain || !free || self.staging.is_file() || !extra.insert(name.to_owned()) {
             return Err(Error::parameter(
                 "name",
                 format!("{name:?}"),
@@ -174,7 +174,9 @@ impl CheckpointWriter {
     /// Puts the model in the place of its target: by one rename, so that the target is the old or the new one, whole, at
     /// any moment.
     ///
-    /// Errors: what the operating system refuses. The target is as it was then.
+    /// Errors: what the operating system refuses; a target in which something has appeared meanwhile that may not be
+    /// replaced, when the finished output is kept beside it under a name that the message gives. The target is as it was
+    /// then.
     pub fn finish(self) -> Result<()> {
         if self.names.len() > 1 {
             let weight_map: serde_json::Map<String, serde_json::Value> = self

@@ -205,7 +205,7 @@ fn pickles_are_refused_and_never_read() {
         let folder = tempdir().unwrap();
         put(folder.path(), name, "cos\nsystem\n(S'touch /tmp/never'\ntR.");
         // Unreadable to anyone but root: it is its name alone that is looked at.
-        std::fs::set_permissions(folder.path().join(name), std::fs::Permissions::from_mode(0)).unwrap();
+        std::fs::set_permissions(folder.path().join(name), std::fs::Permissions::from_mode(0o000)).unwrap();
         for path in [folder.path().to_owned(), folder.path().join(name)] {
             assert_says(&fault(path), &["pickle", "never read", "safetensors.torch.save_file"]);
         }

@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::io::{Read, Write};
+use std::io::{BufReader, Read, Write};
 use std::path::Path;
 
 use common::{file_with, list, messages, put, vector, write};
@@ -266,7 +266,8 @@ fn an_output_of_ours_is_replaced_whole() {
 fn nothing_of_the_users_is_replaced() {
     let write_over = |target: &Path, replace| write(target, &[vector("a", 1)], 9.0, replacing(replace));
     // What stands in the target, and whether the mode lets it be replaced.
-    let cases: [(&[(&str, &[u8])], [bool; 3]); 6] = [
+    type Files<'f> = &'f [(&'f str, &'f [u8])];
+    let cases: [(Files, [bool; 3]); 6] = [
         (&[("model.safetensors", b"ours")], [false, true, true]),
         (&[("model.safetensors", b"theirs"), ("config.json", b"{}")], [false, false, true]),
         (&[("model.safetensors", b"ours"), ("extra.safetensors", b"theirs")], [false, false, true]),
@@ -395,9 +396,9 @@ fn killed_at_any_moment_the_target_is_absent_or_whole() {
         writer.finish().unwrap();
     };
     if let Some(target) = std::env::var_os(VICTIM) {
-        // One byte before each output; it ends at the latest when nobody listens any more.
+        // A star before each output; it ends at the latest when nobody listens any more.
         for generation in 1.. {
-            std::io::stdout().write_all(b".").and_then(|()| std::io::stdout().flush()).unwrap();
+            std::io::stdout().write_all(b"*").and_then(|()| std::io::stdout().flush()).unwrap();
             write_generation(Path::new(&target), generation);
         }
     }
@@ -414,8 +415,9 @@ fn killed_at_any_moment_the_target_is_absent_or_whole() {
                 .spawn()
                 .unwrap();
             // Killed somewhere within its first to third output.
-            let dots = victim.stdout.take().unwrap().bytes().filter(|byte| matches!(byte, Ok(b'.')));
-            let begun = dots.take(1 + round as usize % 3).count();
+            let output = BufReader::new(victim.stdout.take().unwrap()).bytes();
+            let stars = output.filter(|byte| matches!(byte, Ok(b'*')));
+            let begun = stars.take(1 + round as usize % 3).count();
             std::thread::sleep(std::time::Duration::from_micros(300 * round));
             victim.kill().unwrap();
             victim.wait().unwrap();

@@ -48,7 +48,9 @@ impl Progress for Bar {
         }
         let template = match unit {
             Unit::Steps => "{prefix:<32!} {bar:32.cyan/blue} {pos}/{len} · {eta} left {msg}",
-            Unit::Bytes => "{prefix:<32!} {bar:32.cyan/blue} {binary_bytes}/{binary_total_bytes} · {binary_bytes_per_sec} · {eta} left {msg}",
+            Unit::Bytes => {
+                "{prefix:<32!} {bar:32.cyan/blue} {binary_bytes}/{binary_total_bytes} · {binary_bytes_per_sec} · {eta} left {msg}"
+            }
         };
         let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = ProgressBar::new(total).with_style(style.progress_chars("━━╌")).with_prefix(task.to_owned());

@@ -98,7 +98,7 @@ pub struct Merge {
     /// Let NaN and infinite weights through.
     #[arg(long)]
     pub allow_nan: bool,
-    /// Merge the tensors that all models have and copy the others from the first model that has them.
+    /// Merge tensors that some models lack from the models that have them; copy them where too few do.
     #[arg(long)]
     pub allow_missing: bool,
     /// The largest size of an output file, for example 5GB or 500MB.
@@ -265,7 +265,7 @@ fn parse_size(text: &str) -> Result<u64, String> {
         _ => return Err(wanted()),
     };
     let bytes = digits.trim().replace('_', "").parse::<f64>().map_err(|_| wanted())? * unit;
-    if bytes.is_finite() && bytes >= 1.0 && bytes < 1e18 { Ok(bytes as u64) } else { Err(wanted()) }
+    if (1.0..1e18).contains(&bytes) { Ok(bytes as u64) } else { Err(wanted()) }
 }
 
 #[cfg(test)]

@@ -81,14 +81,14 @@ pub enum Error {
         help: Option<String>,
     },
     /// The operating system refused to read or write.
-    #[error("{action} {}: {source}", path.display())]
+    #[error("{action} {}: {reason}", path.display())]
     Io {
         /// What was being done, for example "cannot read".
         action: String,
         /// The file or folder.
         path: PathBuf,
         /// What the operating system said.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// A file is not what its format asks for.
     #[error("{}: {problem}", path.display())]
@@ -166,7 +166,7 @@ impl Error {
 
     /// A refusal of the operating system; `action` reads like "cannot read".
     pub fn io(action: impl Into<String>, path: impl AsRef<Path>, source: std::io::Error) -> Self {
-        Self::Io { action: action.into(), path: path.as_ref().to_owned(), source }
+        Self::Io { action: action.into(), path: path.as_ref().to_owned(), reason: source }
     }
 
     /// The same fault with a word of advice, where the variant has room for one.
@@ -185,7 +185,14 @@ impl Error {
         match faults.len() {
             0 => Ok(()),
             1 => Err(faults.remove(0)),
-            _ => Err(Self::Several(faults)),
+            _ => {
+                // Faults of a configuration in the order of its lines, before all others.
+                faults.sort_by_key(|fault| match fault {
+                    Self::Config(fault) => (fault.line, fault.column),
+                    _ => (usize::MAX, 0),
+                });
+                Err(Self::Several(faults))
+            }
         }
     }
 }

@@ -25,9 +25,18 @@ pub fn run(arguments: &cli::Diff, quiet: bool) -> Result<ExitCode> {
         if tensor.equal && !arguments.all {
             continue;
         }
-        let shape = if tensor.a == tensor.b { format!("{:?}", tensor.a.1) } else { format!("{} {:?} / {} {:?}", tensor.a.0, tensor.a.1, tensor.b.0, tensor.b.1) };
+        let shape = if tensor.a == tensor.b {
+            format!("{:?}", tensor.a.1)
+        } else {
+            format!("{} {:?} / {} {:?}", tensor.a.0, tensor.a.1, tensor.b.0, tensor.b.1)
+        };
         let values = match &tensor.distance {
-            Some(d) => [format!("{:.3e}", d.relative), format!("{:.6}", d.cosine), format!("{:.3e}", d.largest), d.differing.to_string()],
+            Some(d) => [
+                format!("{:.3e}", d.relative),
+                format!("{:.6}", d.cosine),
+                format!("{:.3e}", d.largest),
+                d.differing.to_string(),
+            ],
             None => ["–", "–", "–", if tensor.equal { "0" } else { "yes" }].map(str::to_owned),
         };
         shown = true;

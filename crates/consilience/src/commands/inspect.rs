@@ -22,14 +22,23 @@ pub fn run(arguments: &cli::Inspect, quiet: bool) -> Result<()> {
     }
     let mut rows = Table::new(headings);
     for tensor in &tensors {
-        let mut row = vec![tensor.name.clone(), tensor.dtype.to_owned(), format!("{:?}", tensor.shape), bytes(tensor.bytes)];
+        let mut row =
+            vec![tensor.name.clone(), tensor.dtype.to_owned(), format!("{:?}", tensor.shape), bytes(tensor.bytes)];
         if arguments.stats {
             row.extend(tensor.stats.map_or_else(
                 || vec!["–".to_owned(); 7],
                 |s| {
                     let number = |v: f64| format!("{v:.4e}");
                     let count = |n: u64| n.to_string();
-                    vec![number(s.norm), number(s.mean), number(s.min), number(s.max), count(s.nan), count(s.infinite), count(s.zero)]
+                    vec![
+                        number(s.norm),
+                        number(s.mean),
+                        number(s.min),
+                        number(s.max),
+                        count(s.nan),
+                        count(s.infinite),
+                        count(s.zero),
+                    ]
                 },
             ));
         }
@@ -45,7 +54,12 @@ pub fn run(arguments: &cli::Inspect, quiet: bool) -> Result<()> {
         }
         let types: Vec<String> = types.into_iter().map(|(name, size)| format!("{} of {name}", bytes(size))).collect();
         let files = checkpoint.files().len();
-        say(format_args!("{} tensors, {parameters} parameters, {}, in {files} file{}", tensors.len(), types.join(", "), if files == 1 { "" } else { "s" }));
+        say(format_args!(
+            "{} tensors, {parameters} parameters, {}, in {files} file{}",
+            tensors.len(),
+            types.join(", "),
+            if files == 1 { "" } else { "s" }
+        ));
     }
     Ok(())
 }

@@ -33,7 +33,9 @@ fn all(as_json: bool) -> Result<()> {
         rows.push([claim.slug, claim.area, &paper, claim.summary, verdict(claim.slug)]);
     }
     say(rows.to_text());
-    say("`consilience claim SLUG` runs a claim; `consilience methods --merge` lists the methods of `consilience merge`.");
+    say(
+        "`consilience claim SLUG` runs a claim; `consilience methods --merge` lists the methods of `consilience merge`.",
+    );
     Ok(())
 }
 

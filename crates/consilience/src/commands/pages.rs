@@ -25,5 +25,6 @@ pub fn man(out: Option<&Path>) -> Result<()> {
         return Ok(());
     };
     std::fs::create_dir_all(folder).map_err(|e| Error::io("cannot make the folder", folder, e))?;
-    clap_mangen::generate_to(Cli::command(), folder).map_err(|e| Error::io("cannot write the man pages into", folder, e))
+    clap_mangen::generate_to(Cli::command(), folder)
+        .map_err(|e| Error::io("cannot write the man pages into", folder, e))
 }

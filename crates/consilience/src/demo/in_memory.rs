@@ -5,7 +5,9 @@ use consilience_core::{Progress, Result, Seed};
 use consilience_merging::learned::{
     AdaMerging, ConcreteAdaMerging, ConcreteTaskArithmetic, EntropyObjective, Granularity,
 };
-use consilience_merging::library::{FisherMerging, Grams, Merge, Pool, RegMean, SimpleAverage, TaskArithmetic, TiesMerging};
+use consilience_merging::library::{
+    FisherMerging, Grams, Merge, Pool, RegMean, SimpleAverage, TaskArithmetic, TiesMerging,
+};
 use consilience_nn::{Parameters, batch_of, diagonal_fisher_of_linear};
 
 use super::tasks::{Net, Task};
@@ -51,7 +53,8 @@ pub fn merge(base: &Net, experts: &[Net], tasks: &[Task], seed: Seed, progress: 
     }
     let plus = ada(Granularity::LayerWise, 400).merge_selected(&pool, &TiesMerging::default(), &objective, progress)?;
     add("AdaMerging++, layer-wise", plus.parameters, plus.losses);
-    let concrete = ConcreteTaskArithmetic { steps: 600, seed: seed.derive("mask"), ..ConcreteTaskArithmetic::default() };
+    let concrete =
+        ConcreteTaskArithmetic { steps: 600, seed: seed.derive("mask"), ..ConcreteTaskArithmetic::default() };
     let result = concrete.merge(&pool, &objective, progress)?;
     add("Concrete task arithmetic", result.parameters, result.losses);
     let concrete = ConcreteAdaMerging {

@@ -46,7 +46,8 @@ pub fn run(out: &Path, seed: Seed, progress: &dyn Progress) -> Result<Demonstrat
         experts.push(expert);
     }
 
-    let mut rows = vec![Row { method: "the base".into(), kind: "before", accuracies: tasks::accuracies(&base, &tasks)? }];
+    let mut rows =
+        vec![Row { method: "the base".into(), kind: "before", accuracies: tasks::accuracies(&base, &tasks)? }];
     let own = experts.iter().zip(&tasks).map(|(expert, task)| consilience_nn::accuracy(expert, &task.test, 500));
     rows.push(Row { method: "each task's own expert".into(), kind: "before", accuracies: own.collect::<Result<_>>()? });
 
@@ -106,10 +107,14 @@ fn write(out: &Path, tasks: &[String], rows: &[Row], curves: &[Series]) -> Resul
             mean: row.mean(),
             error: 0.0,
             dots: row.accuracies.clone(),
-            colour: ["before", "on disk", "in memory", "learned"].iter().position(|kind| *kind == row.kind).unwrap_or(0),
+            colour: ["before", "on disk", "in memory", "learned"]
+                .iter()
+                .position(|kind| *kind == row.kind)
+                .unwrap_or(0),
         })
         .collect();
-    let bars = plot::bars(&Frame::titled("Six experts in one network", "test accuracy (dots: the six tasks)", ""), &bars)?;
+    let bars =
+        plot::bars(&Frame::titled("Six experts in one network", "test accuracy (dots: the six tasks)", ""), &bars)?;
     let grid = Grid {
         rows: sorted.iter().map(|row| row.method.clone()).collect(),
         columns: tasks.to_vec(),
@@ -117,7 +122,10 @@ fn write(out: &Path, tasks: &[String], rows: &[Row], curves: &[Series]) -> Resul
         limits: Some((0.0, 1.0)),
     };
     let grid = plot::heat_map(&Frame::titled("Test accuracy by task", "task", "method"), &grid)?;
-    let curves = plot::lines(&Frame::titled("Entropy of the predictions while merges learn", "step", "nats, summed over tasks"), curves)?;
+    let curves = plot::lines(
+        &Frame::titled("Entropy of the predictions while merges learn", "step", "nats, summed over tasks"),
+        curves,
+    )?;
     for (name, svg) in [("accuracy.svg", &bars), ("tasks.svg", &grid), ("entropy.svg", &curves)] {
         write_atomically(out.join(name), svg)?;
     }

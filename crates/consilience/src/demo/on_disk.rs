@@ -59,7 +59,10 @@ pub fn recipes(checkpoints: &Path, tasks: &[Task]) -> Vec<Recipe> {
         ("passthrough", first(1, ""), ""),
     ]
     .into_iter()
-    .map(|(method, models, base)| Recipe { method, text: format!("merge_method: {method}\n{models}{base}dtype: float32\n") })
+    .map(|(method, models, base)| Recipe {
+        method,
+        text: format!("merge_method: {method}\n{models}{base}dtype: float32\n"),
+    })
     .collect()
 }
 

@@ -3,9 +3,7 @@
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use consilience_core::{LabelledSamples, Progress, Result, Samples, Seed, data};
 use consilience_nn::backbones::{Mlp, MlpConfig};
-use consilience_nn::{
-    Classifier, FrozenHead, Length, Network, Training, accuracy, batch_of, cross_entropy,
-};
+use consilience_nn::{Classifier, FrozenHead, Length, Network, Training, accuracy, batch_of, cross_entropy};
 use rand::RngExt;
 
 /// The network of base and experts: an encoder, and a fixed head that all tasks share.
@@ -59,7 +57,12 @@ fn task(name: &'static str, set: &str, look: Look, seed: Seed) -> Result<Task> {
         }
         chosen.with_samples(Samples::new(pixels, &[PIXELS])?)
     };
-    Ok(Task { name, train: part(0, TRAIN)?, adapt: part(TRAIN, ADAPT)?.into_parts().0, test: part(TRAIN + ADAPT, TEST)? })
+    Ok(Task {
+        name,
+        train: part(0, TRAIN)?,
+        adapt: part(TRAIN, ADAPT)?.into_parts().0,
+        test: part(TRAIN + ADAPT, TEST)?,
+    })
 }
 
 /// A quarter turn.

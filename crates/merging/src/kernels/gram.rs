@@ -129,20 +129,24 @@ fn of_fibres(group: &Group<'_>, fibres: Fibres, deltas: bool) -> Result<Vec<Gram
     match fibres {
         Fibres::Last(width) => {
             // A panel need not end where a row ends: each panel gives its (partial) rows, joined afterwards.
-            let panels = group.fold(Vec::<(usize, Gram)>::new, #[inline(always)] |rows, chunk| {
-                let mut from = 0;
-                while from < chunk.len() {
-                    let row = (chunk.start() + from) / width;
-                    let to = ((row + 1) * width - chunk.start()).min(chunk.len());
-                    if rows.last().is_none_or(|(last, _)| *last != row) {
-                        rows.push((row, Gram::zeros(order)));
+            let panels = group.fold(
+                Vec::<(usize, Gram)>::new,
+                #[inline(always)]
+                |rows, chunk| {
+                    let mut from = 0;
+                    while from < chunk.len() {
+                        let row = (chunk.start() + from) / width;
+                        let to = ((row + 1) * width - chunk.start()).min(chunk.len());
+                        if rows.last().is_none_or(|(last, _)| *last != row) {
+                            rows.push((row, Gram::zeros(order)));
+                        }
+                        if let Some((_, gram)) = rows.last_mut() {
+                            gram.accumulate(chunk, from, to, deltas);
+                        }
+                        from = to;
                     }
-                    if let Some((_, gram)) = rows.last_mut() {
-                        gram.accumulate(chunk, from, to, deltas);
-                    }
-                    from = to;
-                }
-            })?;
+                },
+            )?;
             let mut grams = vec![Gram::zeros(order); fibres.count(group.len())];
             for (row, gram) in panels.iter().flatten() {
                 grams[*row].add(gram);
@@ -151,20 +155,27 @@ fn of_fibres(group: &Group<'_>, fibres: Fibres, deltas: bool) -> Result<Vec<Gram
         }
         Fibres::First(count) => {
             let slots = order * (order + 1) / 2;
-            let blocks = group.fold_columns(count, |width| vec![0.0; slots * width], #[inline(always)] |sums: &mut Vec<f64>, chunk| {
-                let mut slots = sums.chunks_exact_mut(chunk.len());
-                for i in 0..order {
-                    for j in i..order {
-                        if let Some(sums) = slots.next() {
-                            add_products(sums, &chunk, i, j, deltas);
+            let blocks = group.fold_columns(
+                count,
+                |width| vec![0.0; slots * width],
+                #[inline(always)]
+                |sums: &mut Vec<f64>, chunk| {
+                    let mut slots = sums.chunks_exact_mut(chunk.len());
+                    for i in 0..order {
+                        for j in i..order {
+                            if let Some(sums) = slots.next() {
+                                add_products(sums, &chunk, i, j, deltas);
+                            }
                         }
                     }
-                }
-            })?;
+                },
+            )?;
             let mut grams = Vec::with_capacity(count);
             for sums in &blocks {
                 let width = sums.len() / slots;
-                grams.extend((0..width).map(|c| Gram { order, packed: sums.iter().skip(c).step_by(width).copied().collect() }));
+                grams.extend(
+                    (0..width).map(|c| Gram { order, packed: sums.iter().skip(c).step_by(width).copied().collect() }),
+                );
             }
             Ok(grams)
         }

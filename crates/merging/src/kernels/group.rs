@@ -64,6 +64,12 @@ impl<'a> Chunk<'a> {
         self.len
     }
 
+    /// Whether there are none.
+    #[inline(always)]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
     /// The number of inputs that are not the base.
     #[inline(always)]
     pub fn models(&self) -> usize {
@@ -128,7 +134,14 @@ impl<'a> Group<'a> {
                 return Err(Error::parameter("dtype", tensor.dtype(), "a floating-point type (F64, F32, F16, BF16)"));
             }
         }
-        Ok(Self { tensors, has_base: base.is_some(), shape, names: &[], allow_nan, checked: AtomicBool::new(allow_nan) })
+        Ok(Self {
+            tensors,
+            has_base: base.is_some(),
+            shape,
+            names: &[],
+            allow_nan,
+            checked: AtomicBool::new(allow_nan),
+        })
     }
 
     /// The same group with names for its inputs, the base first, that messages use.
@@ -183,8 +196,16 @@ impl<'a> Group<'a> {
         let unchecked = !self.checked.load(Ordering::Relaxed);
         for (i, (tensor, buffer)) in self.tensors.iter().zip(scratch.chunks_exact_mut(stride)).enumerate() {
             let decoded = &mut buffer[..len];
-            vectorized(#[inline(always)] || tensor.read(start, decoded));
-            if unchecked && !vectorized(#[inline(always)] || all_finite(decoded)) {
+            vectorized(
+                #[inline(always)]
+                || tensor.read(start, decoded),
+            );
+            if unchecked
+                && !vectorized(
+                    #[inline(always)]
+                    || all_finite(decoded),
+                )
+            {
                 return Err(self.not_finite(i, start, decoded));
             }
         }
@@ -216,7 +237,10 @@ impl<'a> Group<'a> {
                 |scratch, panel| {
                     let mut accumulator = identity();
                     self.panel(panel * PANEL, ((panel + 1) * PANEL).min(len), scratch, |chunk| {
-                        vectorized(#[inline(always)] || step(&mut accumulator, chunk));
+                        vectorized(
+                            #[inline(always)]
+                            || step(&mut accumulator, chunk),
+                        );
                     })?;
                     Ok(accumulator)
                 },
@@ -247,7 +271,10 @@ impl<'a> Group<'a> {
                         return Ok(accumulator);
                     }
                     self.panel(panel * PANEL, ((panel + 1) * PANEL).min(len), &mut scratch, |chunk| {
-                        vectorized(#[inline(always)] || step(&mut accumulator, chunk));
+                        vectorized(
+                            #[inline(always)]
+                            || step(&mut accumulator, chunk),
+                        );
                     })?;
                 }
             })
@@ -273,7 +300,10 @@ impl<'a> Group<'a> {
                 |scratch, i| {
                     let chunk = self.chunk(i * unit, unit.min(len - i * unit), scratch)?;
                     let mut accumulator = identity();
-                    vectorized(#[inline(always)] || step(&mut accumulator, chunk));
+                    vectorized(
+                        #[inline(always)]
+                        || step(&mut accumulator, chunk),
+                    );
                     Ok(accumulator)
                 },
             )
@@ -302,7 +332,10 @@ impl<'a> Group<'a> {
                     let mut accumulator = identity(width);
                     for row in 0..rows {
                         let chunk = self.chunk(row * columns + from, width, scratch)?;
-                        vectorized(#[inline(always)] || step(&mut accumulator, chunk));
+                        vectorized(
+                            #[inline(always)]
+                            || step(&mut accumulator, chunk),
+                        );
                     }
                     Ok(accumulator)
                 },
@@ -349,11 +382,20 @@ impl<'a> Group<'a> {
                     let merged = &mut merged[..chunk.len()];
                     let at = (chunk.start() - start) * size;
                     let encoded = &mut bytes[at..at + chunk.len() * size];
-                    vectorized(#[inline(always)] || {
-                        combine.combine(chunk, scratch, merged);
-                        output.dtype.encode(merged, encoded);
-                    });
-                    if check_result && overflow.is_none() && !vectorized(#[inline(always)] || all_representable(merged, output.dtype)) {
+                    vectorized(
+                        #[inline(always)]
+                        || {
+                            combine.combine(chunk, scratch, merged);
+                            output.dtype.encode(merged, encoded);
+                        },
+                    );
+                    if check_result
+                        && overflow.is_none()
+                        && !vectorized(
+                            #[inline(always)]
+                            || all_representable(merged, output.dtype),
+                        )
+                    {
                         overflow = Some(self.not_representable(chunk.start(), merged, output.dtype));
                     }
                 })?;
@@ -365,7 +407,7 @@ impl<'a> Group<'a> {
 
     fn not_representable(&self, start: usize, merged: &[f32], dtype: Dtype) -> Error {
         let limit = largest(dtype);
-        let at = merged.iter().position(|v| !(v.abs() < limit)).unwrap_or(0);
+        let at = merged.iter().position(|v| v.is_nan() || v.abs() >= limit).unwrap_or(0);
         let value = merged.get(at).copied().unwrap_or(f32::NAN);
         Error::NotFinite {
             argument: "the merged tensor".into(),

@@ -115,7 +115,11 @@ pub fn cuts(group: &Group<'_>, keys: &impl Keys, requests: &[Request]) -> Result
     if len <= SMALL {
         return small(group, keys, requests);
     }
-    let scratch = |tables: usize, size: usize| Scratch { counts: vec![vec![0; size]; tables], zeros: vec![0; tables], keys: vec![0.0; super::group::CHUNK] };
+    let scratch = |tables: usize, size: usize| Scratch {
+        counts: vec![vec![0; size]; tables],
+        zeros: vec![0; tables],
+        keys: vec![0.0; super::group::CHUNK],
+    };
     let sum = |shares: &[Scratch]| -> Vec<Vec<u64>> {
         let mut total = vec![vec![0_u64; UPPER]; shares.first().map_or(0, |s| s.counts.len())];
         for share in shares {
@@ -174,7 +178,13 @@ pub fn cuts(group: &Group<'_>, keys: &impl Keys, requests: &[Request]) -> Result
         let (low, ties) = place(&lower[i], *rest, request.descending);
         let bits = (bin << 16) | low as u32;
         // `ties` of the tied elements are selected: all of them, none, or as many as come first.
-        let limit = if ties == 0 { 0 } else if ties == lower[i][low] { len } else { usize::MAX };
+        let limit = if ties == 0 {
+            0
+        } else if ties == lower[i][low] {
+            len
+        } else {
+            usize::MAX
+        };
         if limit == usize::MAX {
             open.push((i, ties));
         }
@@ -215,7 +225,13 @@ fn place(counts: &[u64], rank: u64, descending: bool) -> (usize, u64) {
 }
 
 /// Finds, for the cuts that take only some of their tied elements, the position behind the last one that they take.
-fn place_ties(group: &Group<'_>, keys: &impl Keys, requests: &[Request], open: &[(usize, u64)], cuts: &mut [Cut]) -> Result<()> {
+fn place_ties(
+    group: &Group<'_>,
+    keys: &impl Keys,
+    requests: &[Request],
+    open: &[(usize, u64)],
+    cuts: &mut [Cut],
+) -> Result<()> {
     let bits: Vec<u32> = open.iter().map(|(i, _)| cuts[*i].bits).collect();
     let panels = group.fold(
         || (vec![0_u64; open.len()], vec![0.0; super::group::CHUNK]),
@@ -243,7 +259,10 @@ fn place_ties(group: &Group<'_>, keys: &impl Keys, requests: &[Request], open: &
         let mut limit = group.len();
         group.visit(panel * PANEL, (panel + 1) * PANEL, |chunk| {
             let buffer = &mut buffer[..chunk.len()];
-            vectorized(#[inline(always)] || keys.keys(requests[*i].which, chunk, buffer));
+            vectorized(
+                #[inline(always)]
+                || keys.keys(requests[*i].which, chunk, buffer),
+            );
             for (offset, key) in buffer.iter().enumerate() {
                 if key.to_bits() == bits[slot] && rest > 0 {
                     rest -= 1;
@@ -262,11 +281,14 @@ fn small(group: &Group<'_>, keys: &impl Keys, requests: &[Request]) -> Result<Ve
     group.fold_counts(|| (), |(), _| ())?;
     group.visit(0, group.len(), |chunk| {
         let range = chunk.start()..chunk.start() + chunk.len();
-        vectorized(#[inline(always)] || {
-            for (which, all) in all.iter_mut().enumerate() {
-                keys.keys(which, chunk, &mut all[range.clone()]);
-            }
-        });
+        vectorized(
+            #[inline(always)]
+            || {
+                for (which, all) in all.iter_mut().enumerate() {
+                    keys.keys(which, chunk, &mut all[range.clone()]);
+                }
+            },
+        );
     })?;
     let cut = |request: &Request| {
         let keys = &all[request.which];

@@ -152,7 +152,11 @@ pub(super) fn decide(
         Sparsify::RankRandom { epsilon } => {
             for (density, epsilon) in densities.iter().zip(epsilon).filter(|(d, _)| **d > 0.0 && **d < 1.0) {
                 if density + epsilon >= 1.0 || density - epsilon <= 0.0 {
-                    return Err(Error::parameter("epsilon", epsilon, format!("density ± epsilon within (0, 1), where density = {density}")));
+                    return Err(Error::parameter(
+                        "epsilon",
+                        epsilon,
+                        format!("density ± epsilon within (0, 1), where density = {density}"),
+                    ));
                 }
             }
             let (row, stride) = match group.shape() {
@@ -171,7 +175,8 @@ pub(super) fn decide(
                     let mut ranking = Ranking::default();
                     for (which, drawn) in models.iter_mut().enumerate().filter(|(which, _)| densities[*which] < 1.0) {
                         if densities[which] > 0.0 {
-                            let probabilities = Probabilities { row, stride, density: densities[which], epsilon: epsilon[which] };
+                            let probabilities =
+                                Probabilities { row, stride, density: densities[which], epsilon: epsilon[which] };
                             probabilities.thresholds(chunk, which, &mut ranking, &mut keep);
                             at_random(seed.philox(), which, chunk.start(), &mut keep);
                         } else {
@@ -334,5 +339,8 @@ fn sum_of_magnitudes(values: &[f32]) -> f64 {
 
 /// The factors that restore the norms; 1 where there is next to nothing to restore.
 fn factors(norms: &[[f64; 2]]) -> Vec<f32> {
-    norms.iter().map(|[before, after]| if *before < 1e-7 || *after < 1e-7 { 1.0 } else { (before / after) as f32 }).collect()
+    norms
+        .iter()
+        .map(|[before, after]| if *before < 1e-7 || *after < 1e-7 { 1.0 } else { (before / after) as f32 })
+        .collect()
 }

@@ -10,7 +10,7 @@ use super::group::{Group, Output};
 use super::linear::WeightedSum;
 
 /// Spherical linear interpolation (Shoemake 1985) from the base (t = 0) to the one model (t = 1), each tensor as one
-/// vector; linear interpolation where the two are parallel (|cosine| > 0.9995) or nearly zero.
+/// vector; linear interpolation where the two are parallel (|cosine| > 0.9995). A zero vector counts as orthogonal to all others.
 #[derive(Clone, Debug)]
 pub struct Slerp {
     /// The way from the base to the model.
@@ -39,7 +39,11 @@ fn arc(t: f64, cosine: f64) -> [f64; 2] {
 
 fn two_inputs(group: &Group<'_>, method: &str, models: usize) -> Result<()> {
     if group.models() != models {
-        return Err(Error::shape("models", [group.models()], format!("[{models}]: {method} takes exactly that many beside a base")));
+        return Err(Error::shape(
+            "models",
+            [group.models()],
+            format!("[{models}]: {method} takes exactly that many beside a base"),
+        ));
     }
     Ok(())
 }
@@ -113,7 +117,11 @@ impl MultiSlerp {
         }
         let sum: f64 = self.weights.iter().sum();
         if self.normalize_weights && sum == 0.0 {
-            return Err(Error::parameter("weight", format!("{:?}, whose sum is 0", self.weights), "a sum other than 0"));
+            return Err(Error::parameter(
+                "weight",
+                format!("{:?}, whose sum is 0", self.weights),
+                "a sum other than 0",
+            ));
         }
         let scale = if self.normalize_weights { 1.0 / sum } else { 1.0 };
         let weights: Vec<f64> = self.weights.iter().map(|w| w * scale).collect();
@@ -172,7 +180,8 @@ impl Karcher {
         let Some(first) = usable.iter().position(|u| *u) else { return vec![0.0; count] };
         let weight = 1.0 / valid as f64;
         let unit = |i: usize| 1.0 / gram.norm(i);
-        let dot = |mean: &[f64], i: usize| mean.iter().enumerate().map(|(j, m)| m * gram.get(i, j)).sum::<f64>() * unit(i);
+        let dot =
+            |mean: &[f64], i: usize| mean.iter().enumerate().map(|(j, m)| m * gram.get(i, j)).sum::<f64>() * unit(i);
         let length = |v: &[f64]| gram.inner(v, v).max(0.0).sqrt();
 
         let mut mean: Vec<f64> = (0..count).map(|i| if usable[i] { weight * unit(i) } else { 0.0 }).collect();

@@ -72,7 +72,10 @@ fn linear_is_the_weighted_mean() {
     close(&run(&[4], None, &[&A, &B], |g, o| kernel.merge(g, o)).unwrap(), &[0.625, -1.0, 0.0, 7.0]);
     let kernel = Linear { weights: vec![1.0, -1.0], normalize: true };
     let error = run(&[4], None, &[&A, &B], |g, o| kernel.merge(g, o)).unwrap_err();
-    assert_eq!(error.to_string(), "weight = [1.0, -1.0], whose sum is 0, wanted a sum other than 0, or normalize: false");
+    assert_eq!(
+        error.to_string(),
+        "weight = [1.0, -1.0], whose sum is 0, wanted a sum other than 0, or normalize: false"
+    );
 }
 
 #[test]
@@ -106,7 +109,9 @@ fn nuslerp_by_rows_and_columns() {
 fn spherical_means_of_equal_models_are_the_model() {
     for merged in [
         run(&[4], None, &[&A, &A, &A], |g, o| Karcher { max_iter: 10, tol: 1e-5 }.merge(g, o)),
-        run(&[4], None, &[&A, &A], |g, o| MultiSlerp { weights: vec![1.0; 2], normalize_weights: true, eps: 1e-8 }.merge(g, o)),
+        run(&[4], None, &[&A, &A], |g, o| {
+            MultiSlerp { weights: vec![1.0; 2], normalize_weights: true, eps: 1e-8 }.merge(g, o)
+        }),
         run(&[4], Some(&B), &[&A, &A], |g, o| ModelStock { filter_wise: false }.merge(g, o)),
         run(&[2, 2], Some(&B), &[&A, &A], |g, o| ModelStock { filter_wise: true }.merge(g, o)),
     ] {
@@ -161,7 +166,8 @@ fn large_and_small_selection_agree_with_sorting() {
         let keep = (0.37 * len as f64) as usize;
         let mut wanted = vec![0.0; len];
         order[..keep].iter().for_each(|i| wanted[*i] = values[*i]);
-        let merged = run(&[len], Some(&zero), &[&values], |g, o| family(Sparsify::Magnitude, 0.37, 1).merge(g, o)).unwrap();
+        let merged =
+            run(&[len], Some(&zero), &[&values], |g, o| family(Sparsify::Magnitude, 0.37, 1).merge(g, o)).unwrap();
         assert_eq!(merged, wanted);
 
         let mut ascending: Vec<usize> = (0..len).collect();
@@ -205,7 +211,8 @@ fn random_methods_keep_the_share_and_the_norm_that_they_should() {
 
 #[test]
 fn nearswap_moves_near_entries_only() {
-    let merged = run(&[3], Some(&[0.0, 0.0, 0.0]), &[&[0.5, 2.0, -4.0]], |g, o| Nearswap { t: 1.0 }.merge(g, o)).unwrap();
+    let merged =
+        run(&[3], Some(&[0.0, 0.0, 0.0]), &[&[0.5, 2.0, -4.0]], |g, o| Nearswap { t: 1.0 }.merge(g, o)).unwrap();
     close(&merged, &[0.5, 1.0, -1.0]);
 }
 
@@ -272,7 +279,12 @@ fn empty_and_scalar_tensors_merge() {
     assert_eq!(run(&[3, 0], Some(&[]), &[&[]], |g, o| ArceeFusion.merge(g, o)).unwrap(), NONE);
     assert_eq!(run(&[], Some(&[1.0]), &[&[2.0]], |g, o| ArceeFusion.merge(g, o)).unwrap().len(), 1);
     assert_eq!(run(&[0], Some(&[]), &[&[], &[]], |g, o| Sce { select_topk: 0.3 }.merge(g, o)).unwrap(), NONE);
-    assert_eq!(run(&[2, 0], None, &[&[], &[]], |g, o| Nuslerp { weights: [1.0; 2], row_wise: true, flatten: false }.merge(g, o)).unwrap(), NONE);
+    assert_eq!(
+        run(&[2, 0], None, &[&[], &[]], |g, o| Nuslerp { weights: [1.0; 2], row_wise: true, flatten: false }
+            .merge(g, o))
+        .unwrap(),
+        NONE
+    );
 }
 
 proptest! {

@@ -15,8 +15,11 @@ pub fn card(config: &MergeConfig, name: &str) -> String {
         None => config.method.title.to_owned(),
     };
     let base = config.base_model.as_ref().map_or(String::new(), |base| format!(", with `{base}` as the base"));
-    let listed: Vec<String> =
-        models.iter().filter(|m| Some(**m) != config.base_model.as_ref()).map(|m| format!("* `{m}`{}", layers(config, m))).collect();
+    let listed: Vec<String> = models
+        .iter()
+        .filter(|m| Some(**m) != config.base_model.as_ref())
+        .map(|m| format!("* `{m}`{}", layers(config, m)))
+        .collect();
     let text = config.source.text().trim_end();
     // A fence longer than any in the configuration's own text.
     let fence = "`".repeat(longest_run(text).max(2) + 1);

@@ -3,36 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use consilience_checkpoint::{Checkpoint, Dtype};
+use consilience_checkpoint::{COMPANION_FILES, Checkpoint, Dtype};
 use serde_json::Value;
-
-/// Files that say how text goes in and out of a model: copied as they are.
-const CARRIED: [&str; 20] = [
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "tokenizer.model",
-    "spiece.model",
-    "sentencepiece.bpe.model",
-    "vocab.json",
-    "vocab.txt",
-    "merges.txt",
-    "chat_template.jinja",
-    "chat_template.json",
-    "generation_config.json",
-    "preprocessor_config.json",
-    "processor_config.json",
-    "video_preprocessor_config.json",
-    "image_processor_config.json",
-    "modules.json",
-    "sentence_bert_config.json",
-    "config_sentence_transformers.json",
-];
 
 /// Those of the files to carry over that `folder` has.
 pub fn carried(folder: &Path) -> impl Iterator<Item = (&'static str, PathBuf)> {
-    CARRIED.into_iter().map(|name| (name, folder.join(name))).filter(|(_, path)| path.is_file())
+    COMPANION_FILES.into_iter().map(|name| (name, folder.join(name))).filter(|(_, path)| path.is_file())
 }
 
 /// The result's `config.json`: that of the model `donor`, with the merged type, depth and tying.
@@ -77,7 +53,9 @@ fn depth_of(config: &Value) -> Option<usize> {
 }
 
 fn same_depth(checkpoints: &[Checkpoint], origins: &[(usize, usize)]) -> bool {
-    origins.iter().all(|(model, _)| checkpoints.get(*model).and_then(Checkpoint::config).and_then(depth_of) == Some(origins.len()))
+    origins.iter().all(|(model, _)| {
+        checkpoints.get(*model).and_then(Checkpoint::config).and_then(depth_of) == Some(origins.len())
+    })
 }
 
 /// Sets the number of layers, and takes lists with one entry a layer (such as `layer_types`) apart and together again.

@@ -129,7 +129,10 @@ impl Job {
             Error::NotFinite { argument, found, position } if argument == "the merged tensor" => {
                 Error::NotFinite { argument: format!("merging `{}`", self.name), found, position }
             }
-            Error::NotFinite { .. } => error,
+            Error::NotFinite { argument, found, position } => {
+                Error::data(argument, format!("{found} at {position}, wanted finite values"))
+                    .with_help("--allow-nan lets NaN and infinite weights through")
+            }
             other => Error::data(format!("merging `{}`", self.name), other.to_string()),
         }
     }
@@ -143,7 +146,11 @@ impl Job {
             if view.dtype() != kept.dtype() || view.bytes() != kept.bytes() {
                 return Err(Error::data(
                     first.label(checkpoints),
-                    format!("differs from that of {}, and {} values cannot be merged", other.label(checkpoints), kept.dtype()),
+                    format!(
+                        "differs from that of {}, and {} values cannot be merged",
+                        other.label(checkpoints),
+                        kept.dtype()
+                    ),
                 )
                 .with_help("make the two agree, or take the tensor out of one of the models"));
             }

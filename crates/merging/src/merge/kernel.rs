@@ -40,9 +40,9 @@ impl Kernel {
             }),
             "slerp" => Kernel::Slerp(Slerp { t: shared.float("t")? }),
             "nuslerp" => Kernel::Nuslerp(Nuslerp {
-                weights: each("weight")?
-                    .try_into()
-                    .map_err(|w: Vec<f64>| Error::shape("weight", [w.len()], "[2]: nuslerp takes two models beside a base"))?,
+                weights: each("weight")?.try_into().map_err(|w: Vec<f64>| {
+                    Error::shape("weight", [w.len()], "[2]: nuslerp takes two models beside a base")
+                })?,
                 row_wise: shared.bool("nuslerp_row_wise")?,
                 flatten: shared.bool("nuslerp_flatten")?,
             }),
@@ -51,9 +51,10 @@ impl Kernel {
                 normalize_weights: shared.bool("normalize_weights")?,
                 eps: shared.float("eps")?,
             }),
-            "karcher" => {
-                Kernel::Karcher(Karcher { max_iter: shared.int("max_iter")?.max(0) as usize, tol: shared.float("tol")? })
-            }
+            "karcher" => Kernel::Karcher(Karcher {
+                max_iter: shared.int("max_iter")?.max(0) as usize,
+                tol: shared.float("tol")?,
+            }),
             "sce" => Kernel::Sce(Sce { select_topk: shared.float("select_topk")? }),
             "model_stock" => Kernel::ModelStock(ModelStock { filter_wise: shared.bool("filter_wise")? }),
             "nearswap" => Kernel::Nearswap(Nearswap { t: shared.float("t")? }),
@@ -74,7 +75,13 @@ impl Kernel {
                     "dare_linear" | "dare_ties" => Sparsify::Random,
                     "della" | "della_linear" => Sparsify::RankRandom { epsilon: each("epsilon")? },
                     "breadcrumbs" | "breadcrumbs_ties" => Sparsify::Outliers { gamma: each("gamma")? },
-                    _ => return Err(Error::parameter("merge_method", method, "a method of `consilience methods --merge`")),
+                    _ => {
+                        return Err(Error::parameter(
+                            "merge_method",
+                            method,
+                            "a method of `consilience methods --merge`",
+                        ));
+                    }
                 };
                 Kernel::TaskArithmetic(TaskArithmetic {
                     weights: each("weight")?,

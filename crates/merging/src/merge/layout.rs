@@ -99,7 +99,13 @@ impl Builder<'_> {
             self.checkpoints.iter().flat_map(|c| names::stacks(c.names()).into_keys()).collect();
         let counts: Vec<BTreeMap<&str, usize>> = self.checkpoints.iter().map(|c| names::stacks(c.names())).collect();
         let count = |model: &config::ModelRef, stack: &str| {
-            models.iter().position(|m| m == model).and_then(|i| counts.get(i)).and_then(|c| c.get(stack)).copied().unwrap_or(0)
+            models
+                .iter()
+                .position(|m| m == model)
+                .and_then(|i| counts.get(i))
+                .and_then(|c| c.get(stack))
+                .copied()
+                .unwrap_or(0)
         };
         let sliced = match &self.config.layout {
             Layout::Whole(Inputs::Slices(_)) => true,
@@ -123,7 +129,9 @@ impl Builder<'_> {
             }
             let within = |stack: &&str| prefix.as_deref().is_none_or(|p| begins_with(stack, p));
             let stacks: Vec<String> = all_stacks.iter().copied().filter(within).map(str::to_owned).collect();
-            let main = stacks.iter().filter(|s| self.checkpoints.iter().any(|c| names::stacks(c.names()).get(s.as_str()).is_some_and(|n| *n > 1)));
+            let main = stacks.iter().filter(|s| {
+                self.checkpoints.iter().any(|c| names::stacks(c.names()).get(s.as_str()).is_some_and(|n| *n > 1))
+            });
             let main: Vec<&String> = main.collect();
             if sliced && main.len() > 1 {
                 return Err(Error::data(
@@ -143,7 +151,12 @@ impl Builder<'_> {
                 });
             }
             let counted = main.clone().or_else(|| stacks.first().cloned()).unwrap_or_default();
-            parts.push(Part { plan: self.config.plan(|model, _| count(model, &counted))?, module, stack: None, prefix });
+            parts.push(Part {
+                plan: self.config.plan(|model, _| count(model, &counted))?,
+                module,
+                stack: None,
+                prefix,
+            });
         }
         Ok(parts)
     }
@@ -177,7 +190,9 @@ impl Builder<'_> {
             let rests: BTreeSet<&str> = layers
                 .iter()
                 .zip(&prefixes)
-                .flat_map(|((model, _), prefix)| self.checkpoints[*model].names().filter_map(|n| n.strip_prefix(prefix.as_str())))
+                .flat_map(|((model, _), prefix)| {
+                    self.checkpoints[*model].names().filter_map(|n| n.strip_prefix(prefix.as_str()))
+                })
                 .collect();
             for rest in rests {
                 let inputs = prefixes.iter().map(|prefix| format!("{prefix}{rest}")).collect();
@@ -223,7 +238,8 @@ impl Builder<'_> {
         }
         let mut base = spot.slice.base;
         if !absent.is_empty() {
-            let buffer = names::is_buffer(&name) || present.iter().any(|(_, i)| self.dtype(i).is_some_and(|d| !d.is_float()));
+            let buffer =
+                names::is_buffer(&name) || present.iter().any(|(_, i)| self.dtype(i).is_some_and(|d| !d.is_float()));
             if buffer {
                 let kept = present.into_iter().map(|(_, input)| input).collect();
                 return self.keep(name, kept);
@@ -236,10 +252,13 @@ impl Builder<'_> {
             }
             let whole = present.len() >= self.config.method.min_inputs.max(2)
                 && base.is_none_or(|base| present.iter().any(|(source, _)| *source == base))
-                && present.iter().filter(|(source, _)| Some(*source) != base).count() >= self.config.method.min_non_base;
+                && present.iter().filter(|(source, _)| Some(*source) != base).count()
+                    >= self.config.method.min_non_base;
             if !whole {
                 present.truncate(1);
-                self.notes.push(format!("`{name}` is copied from the one model that it is taken from"));
+                self.notes.push(format!(
+                    "`{name}` is in some models only, too few to merge, and copied from the first that has it"
+                ));
                 let input = present.into_iter().map(|(_, input)| input).collect();
                 return self.copy(name, input);
             }
@@ -250,8 +269,11 @@ impl Builder<'_> {
             let kept = present.iter().map(|(_, input)| input.clone()).collect();
             if let Some(scaled) = views.iter().find(|v| matches!(v.dtype(), Dtype::F8E4M3 | Dtype::F8E5M2)) {
                 self.faults.push(
-                    Error::data(format!("tensor `{name}`"), format!("its type is {}, whose scales only its quantiser knows", scaled.dtype()))
-                        .with_help("merge the model in bf16, f16 or f32, and quantise the result"),
+                    Error::data(
+                        format!("tensor `{name}`"),
+                        format!("its type is {}, whose scales only its quantiser knows", scaled.dtype()),
+                    )
+                    .with_help("merge the model in bf16, f16 or f32, and quantise the result"),
                 );
                 return;
             }
@@ -268,7 +290,8 @@ impl Builder<'_> {
                 "only models of one architecture and size can be merged"
             };
             self.faults.push(
-                Error::data(format!("tensor `{name}`"), format!("the shapes differ: {}, {}", of(0), of(odd))).with_help(vocabulary),
+                Error::data(format!("tensor `{name}`"), format!("the shapes differ: {}, {}", of(0), of(odd)))
+                    .with_help(vocabulary),
             );
             return;
         }
@@ -279,18 +302,19 @@ impl Builder<'_> {
             .map(|(source, _)| config::InputTensor { source: *source, name: &names_in[*source] })
             .collect();
         base = base.and_then(|base| present.iter().position(|(source, _)| *source == base));
-        let kernel = self
-            .config
-            .resolve(spot, &name, &inputs)
-            .and_then(|resolved| Kernel::new(self.config.method.name, &resolved, base, self.choices.seed.derive(&name)));
+        let kernel = self.config.resolve(spot, &name, &inputs).and_then(|resolved| {
+            Kernel::new(self.config.method.name, &resolved, base, self.choices.seed.derive(&name))
+        });
         match kernel {
             Ok(kernel) => {
                 let shape = first.shape().to_vec();
                 let inputs = present.into_iter().map(|(_, input)| input).collect();
                 self.add(Job { name, shape, dtype, work: Work::Merge { inputs, base, kernel } });
             }
-            // One fault a parameter is enough: the same one would come for every layer.
-            Err(fault) if self.faults.len() < 20 => self.faults.push(fault),
+            // The same fault of a setting comes for every tensor that it is for: one of each is enough.
+            Err(fault) if self.faults.iter().all(|known| place_of(known) != place_of(&fault)) => {
+                self.faults.push(fault)
+            }
             Err(_) => {}
         }
     }
@@ -308,7 +332,8 @@ impl Builder<'_> {
     fn copy(&mut self, name: String, inputs: Vec<InputTensor>) {
         let Some(view) = inputs.first().and_then(|i| self.checkpoints[i.model].get(&i.name)) else { return };
         let shape = view.shape().to_vec();
-        let dtype = self.config.out_dtype.or(self.config.dtype).filter(|_| view.dtype().is_float()).unwrap_or(view.dtype());
+        let dtype =
+            self.config.out_dtype.or(self.config.dtype).filter(|_| view.dtype().is_float()).unwrap_or(view.dtype());
         self.add(Job { name, shape, dtype, work: Work::Merge { inputs, base: None, kernel: COPY } });
     }
 
@@ -320,11 +345,21 @@ impl Builder<'_> {
         for (model, missing) in &self.missing {
             let path = self.checkpoints[*model].path().display().to_string();
             let shown = 12;
-            let more = if missing.len() > shown { format!(" and {} more", missing.len() - shown) } else { String::new() };
+            let more =
+                if missing.len() > shown { format!(" and {} more", missing.len() - shown) } else { String::new() };
             let names = list(missing.iter().take(shown).map(String::as_str));
-            let help = "merge models of one architecture, or give --allow-missing to merge what all have and copy the rest";
+            let help =
+                "merge models of one architecture, or give --allow-missing to merge what all have and copy the rest";
             self.faults.push(
-                Error::data(path, format!("{} tensors that other models have are missing: {names}{more}", missing.len())).with_help(help),
+                Error::data(
+                    path,
+                    format!(
+                        "{} of the tensors that other models have {} missing: {names}{more}",
+                        missing.len(),
+                        if missing.len() == 1 { "is" } else { "are" }
+                    ),
+                )
+                .with_help(help),
             );
         }
         if self.jobs.is_empty() && self.faults.is_empty() {
@@ -346,8 +381,19 @@ fn tied_source(checkpoint: &Checkpoint, name: &str) -> Option<&'static str> {
     EMBEDDINGS.into_iter().find(|embeddings| checkpoint.get(embeddings).is_some())
 }
 
+/// Where in the configuration a fault stands, or what it says where it has no place.
+fn place_of(fault: &Error) -> (usize, usize, Option<String>) {
+    match fault {
+        Error::Config(fault) => (fault.line, fault.column, None),
+        other => (0, 0, Some(other.to_string())),
+    }
+}
+
 fn is_vocabulary(name: &str) -> bool {
-    names::is_head(name) || EMBEDDINGS.contains(&name) || name.contains("word_embeddings") || name.contains("embed_tokens")
+    names::is_head(name)
+        || EMBEDDINGS.contains(&name)
+        || name.contains("word_embeddings")
+        || name.contains("embed_tokens")
 }
 
 fn begins_with(name: &str, prefix: &str) -> bool {

@@ -193,10 +193,17 @@ impl Merge {
 
     fn add_files(&self, writer: &CheckpointWriter, target: &Path) -> Result<()> {
         let donor = layout::donor(&self.config).unwrap_or_default();
-        let dtype = self.tensors.jobs.iter().filter(|job| job.dtype.is_float()).max_by_key(|job| job.bytes()).map(|job| job.dtype);
+        let dtype = self
+            .tensors
+            .jobs
+            .iter()
+            .filter(|job| job.dtype.is_float())
+            .max_by_key(|job| job.bytes())
+            .map(|job| job.dtype);
         let tensors = &self.tensors;
         if let Some(config) = files::model_config(&self.checkpoints, donor, dtype, &tensors.stacks, tensors.untied) {
-            let mut text = serde_json::to_string_pretty(&config).map_err(|e| Error::data("config.json", e.to_string()))?;
+            let mut text =
+                serde_json::to_string_pretty(&config).map_err(|e| Error::data("config.json", e.to_string()))?;
             text.push('\n');
             writer.add_file("config.json", text.as_bytes())?;
         }

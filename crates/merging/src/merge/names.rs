@@ -79,8 +79,15 @@ pub const EMBEDDINGS: [&str; 11] = [
 
 /// Whether a tensor is a buffer that is computed from the configuration, so that some exports have it and others do not.
 pub fn is_buffer(name: &str) -> bool {
-    const ENDINGS: [&str; 7] =
-        ["position_ids", "inv_freq", "masked_bias", "attn.bias", "attention.bias", "num_batches_tracked", "token_type_ids"];
+    const ENDINGS: [&str; 7] = [
+        "position_ids",
+        "inv_freq",
+        "masked_bias",
+        "attn.bias",
+        "attention.bias",
+        "num_batches_tracked",
+        "token_type_ids",
+    ];
     ENDINGS.iter().any(|ending| name.ends_with(ending))
 }
 
@@ -91,7 +98,10 @@ mod tests {
     #[test]
     fn layers_are_found_by_the_first_number() {
         let name = LayerName::parse("encoder.block.3.layer.1.DenseReluDense.wi.weight");
-        assert_eq!(name, Some(LayerName { stack: "encoder.block", layer: 3, rest: "layer.1.DenseReluDense.wi.weight" }));
+        assert_eq!(
+            name,
+            Some(LayerName { stack: "encoder.block", layer: 3, rest: "layer.1.DenseReluDense.wi.weight" })
+        );
         assert_eq!(name.map(|n| n.in_layer(7)).as_deref(), Some("encoder.block.7.layer.1.DenseReluDense.wi.weight"));
         assert_eq!(LayerName::parse("transformer.h.0.attn.c_attn.bias").map(|n| n.layer), Some(0));
         for plain in ["lm_head.weight", "0.weight", "layers.0", "a..b", "", "layers.99999999999999999999999.w"] {

@@ -64,7 +64,12 @@ impl Sink for Memory {
 }
 
 /// A configuration of models `m0`, `m1`, … with these parameters; a list gives each model but the base one value.
-fn configuration(method: &str, count: usize, base: Option<usize>, parameters: &serde_json::Map<String, Value>) -> MergeConfig {
+fn configuration(
+    method: &str,
+    count: usize,
+    base: Option<usize>,
+    parameters: &serde_json::Map<String, Value>,
+) -> MergeConfig {
     let mut text = format!("merge_method: {method}\nmodels:\n");
     let mut place = 0;
     for i in 0..count {
@@ -84,8 +89,11 @@ fn configuration(method: &str, count: usize, base: Option<usize>, parameters: &s
     if let Some(base) = base {
         writeln!(text, "base_model: m{base}").unwrap();
     }
-    let shared: Vec<String> =
-        parameters.iter().filter(|(_, value)| !value.is_array()).map(|(name, value)| format!("{name}: {value}")).collect();
+    let shared: Vec<String> = parameters
+        .iter()
+        .filter(|(_, value)| !value.is_array())
+        .map(|(name, value)| format!("{name}: {value}"))
+        .collect();
     writeln!(text, "parameters: {{{}}}", shared.join(", ")).unwrap();
     MergeConfig::parse(Source::new("case.yml", text.as_str())).unwrap_or_else(|e| panic!("{text}: {e:?}"))
 }
@@ -121,7 +129,13 @@ fn check(text: &str) {
         let norm = square(&mut case.expected.iter().map(|v| f64::from(*v)));
         let error = square(&mut found.iter().zip(&case.expected).map(|(f, e)| f64::from(f - e)));
         let bound = (1e-6 + 2.0 * case.noise) * norm + 1e-12;
-        assert!(error <= bound, "{} {}: error {error:.2e}, bound {bound:.2e}\n{found:?}\n{:?}", reference.method, case.name, case.expected);
+        assert!(
+            error <= bound,
+            "{} {}: error {error:.2e}, bound {bound:.2e}\n{found:?}\n{:?}",
+            reference.method,
+            case.name,
+            case.expected
+        );
     }
     for chance in &reference.chances {
         let inputs: Vec<&Tensor> = chance.inputs.iter().map(|name| &reference.tensors[name]).collect();
@@ -144,7 +158,11 @@ fn check(text: &str) {
             let p = chance.changed[i];
             let spread = 5.0 * (2.0 * p * (1.0 - p) / n).sqrt() + 1e-9;
             assert!((changed - p).abs() <= spread, "{} {i}: changed {changed}, {p}", chance.name);
-            assert!((variance - chance.variance[i]).abs() <= 0.25 * chance.variance[i] + 1e-9, "{} {i}: variance", chance.name);
+            assert!(
+                (variance - chance.variance[i]).abs() <= 0.25 * chance.variance[i] + 1e-9,
+                "{} {i}: variance",
+                chance.name
+            );
         }
     }
 }
@@ -170,6 +188,24 @@ macro_rules! references {
 }
 
 references!(
-    arcee_fusion, breadcrumbs, breadcrumbs_ties, dare_linear, dare_ties, della, della_linear, karcher, linear, model_stock,
-    multislerp, nearswap, nuslerp, passthrough, ram, ramplus_tl, sce, slerp, task_arithmetic, ties
+    arcee_fusion,
+    breadcrumbs,
+    breadcrumbs_ties,
+    dare_linear,
+    dare_ties,
+    della,
+    della_linear,
+    karcher,
+    linear,
+    model_stock,
+    multislerp,
+    nearswap,
+    nuslerp,
+    passthrough,
+    ram,
+    ramplus_tl,
+    sce,
+    slerp,
+    task_arithmetic,
+    ties
 );
