@@ -181,7 +181,9 @@ def compare_single(result, name, a, b, base):
         difference = difference.masked_fill(flipped, 0.0)
     relative = difference.norm().item() / norm
     result.relative = max(result.relative, relative)
-    if relative > BOUND:
+    # mergekit takes angles from cosines in f32, where angles below 3e-4 vanish: nearly equal tensors count as equal there.
+    bound = 2e-4 if result.case.method == "karcher" else BOUND
+    if relative > bound:
         result.faults.append(f"{name}: ‖difference‖ is {relative:.1e} of the norm")
 
 

@@ -14,6 +14,7 @@ use consilience_core::{Error, Result};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    terminal::keep_paths_whole();
     if let Some(threads) = cli.threads {
         // Fails only when a pool is running already, which none is.
         let _ = rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global();
@@ -51,8 +52,8 @@ fn report(error: Error) {
         Error::Several(faults) => {
             let count = faults.len();
             faults.into_iter().for_each(report);
-            eprintln!("{count} faults");
+            terminal::remark(format_args!("{count} faults"));
         }
-        other => eprintln!("{:?}", miette::Report::new(other)),
+        other => terminal::remark(format_args!("{:?}", miette::Report::new(other))),
     }
 }

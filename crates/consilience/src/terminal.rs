@@ -1,6 +1,6 @@
 //! What the verbs share about printing.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 
 use consilience_core::{Error, Result};
 
@@ -12,6 +12,18 @@ pub fn say(text: impl std::fmt::Display) {
         let code = if error.kind() == std::io::ErrorKind::BrokenPipe { 0 } else { 1 };
         std::process::exit(code);
     }
+}
+
+/// Prints `text` and a line end to standard error. Nobody listening is no reason to stop the work.
+pub fn remark(text: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Wraps messages to the width of a terminal only: in a log or a pipe, paths and names stay in one piece.
+pub fn keep_paths_whole() {
+    let options = || miette::MietteHandlerOpts::new().wrap_lines(std::io::stderr().is_terminal()).break_words(false);
+    // Fails only when a hook is set already, which none is.
+    let _ = miette::set_hook(Box::new(move |_| Box::new(options().build())));
 }
 
 /// Prints a value as indented JSON.

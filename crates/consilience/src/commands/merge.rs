@@ -8,7 +8,7 @@ use consilience_merging::merge::{Merge, MergeOptions};
 
 use crate::bar::Bar;
 use crate::cli;
-use crate::terminal::{bytes, say};
+use crate::terminal::{bytes, remark, say};
 
 /// Merges, or looks at the configuration only.
 pub fn run(arguments: &cli::Merge, quiet: bool) -> Result<()> {
@@ -24,7 +24,7 @@ pub fn run(arguments: &cli::Merge, quiet: bool) -> Result<()> {
     let start = Instant::now();
     let merge = Merge::prepare(&arguments.config, options)?;
     if !quiet {
-        merge.notes().iter().for_each(|note| eprintln!("note: {note}"));
+        merge.notes().iter().for_each(|note| remark(format_args!("note: {note}")));
     }
     if arguments.check {
         let summary = merge.summary(&arguments.config);

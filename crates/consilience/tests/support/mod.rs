@@ -115,7 +115,8 @@ impl Tensor {
 
     /// Numbers in [-1, 1) that depend on `key` alone.
     pub fn noise(shape: &[usize], key: &str) -> Self {
-        let mut state = key.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
+        let mut state =
+            key.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
         let values: Vec<f32> = (0..shape.iter().product())
             .map(|_| {
                 state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

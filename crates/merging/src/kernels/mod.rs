@@ -24,6 +24,7 @@ mod vector_math;
 
 pub use arithmetic::TaskArithmetic;
 pub use fusion::ArceeFusion;
+pub(crate) use group::vectorized;
 pub use group::{Chunk, Combine, Group, Output, Sink};
 pub use linear::{Linear, Passthrough};
 pub use nearswap::Nearswap;

@@ -120,7 +120,7 @@ impl AdaMerging {
             if progress.stopped() {
                 return Err(Error::Stopped);
             }
-            self.place(base, vectors, &weights, &mut theta);
+            vectors.combine(&weights, self.clamp, Some(base.values()), theta.values_mut());
             let (loss, gradient) = objective.value_and_gradient(&theta, first + step as u64, Part::First)?;
             losses.push(loss);
             let mut slope = weights.gradient(&vectors.inner_products(gradient.values()));
@@ -131,17 +131,11 @@ impl AdaMerging {
             moments.step(&self.adam, weights.values_mut(), &slope);
             super::report(progress, step, loss);
         }
-        self.place(base, vectors, &weights, &mut theta);
+        vectors.combine(&weights, self.clamp, Some(base.values()), theta.values_mut());
         if self.clamp {
             weights.clamp();
         }
         theta.check_finite()?;
         Ok(AdaMerged { parameters: theta, weights, losses })
-    }
-
-    /// `theta = base + sum_t weight_t tau_t`.
-    fn place(&self, base: &Parameters, vectors: &Vectors<'_>, weights: &Weights, theta: &mut Parameters) {
-        vectors.combine(weights, self.clamp, theta.values_mut());
-        theta.values_mut().iter_mut().zip(base.values()).for_each(|(theta, base)| *theta += base);
     }
 }

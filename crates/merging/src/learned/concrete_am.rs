@@ -133,7 +133,7 @@ impl ConcreteAdaMerging {
         let reset = Weights::filled(granularity, vectors.list.len(), vectors.layout.names().len(), initial);
         let entries = base.values().len();
         let mut reset_direction = vec![0.0; entries];
-        vectors.combine(&reset, false, &mut reset_direction);
+        vectors.combine(&reset, false, None, &mut reset_direction);
         let mut direction = vec![0.0; entries];
         let mut logits = Parameters::zeros(Arc::clone(base.layout()));
         logits.values_mut().fill(self.initial_logit as f32);
@@ -157,7 +157,7 @@ impl ConcreteAdaMerging {
             Moments::zeros(slope.len()).step(&self.inner, weights.values_mut(), &slope);
             weights.clamp();
 
-            vectors.combine(&weights, false, &mut direction);
+            vectors.combine(&weights, false, None, &mut direction);
             mask.merge(draw, x, base.values(), &direction, theta.values_mut())?;
             let (loss, gradient) = objective.value_and_gradient(&theta, number, Part::Second)?;
             let adam = (&self.outer, &mut moments);

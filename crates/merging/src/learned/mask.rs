@@ -6,12 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::adam::{Adam, Moments};
 use super::blocks::{Block, Blocks};
-use super::weights::dot;
+use super::noise::{noisy, sigmoid};
+use super::weights::{dot, sum};
+use crate::kernels::vectorized;
 
-/// Uniform numbers stay this far from 0 and 1, so that their logits are finite.
-const EDGE: f32 = 1e-7;
-/// The sigmoid's argument stays within this.
-const STEEP: f32 = 60.0;
 /// A tensor's mean mask is divided by no less than this.
 const MEAN_FLOOR: f64 = 1e-12;
 /// Entries that a thread works on at a time, on its stack.
@@ -114,14 +112,24 @@ impl ConcreteMask {
             .par()
             .zip(&mut parts)
             .map(|(block, part)| {
-                sampler.fill(block, 0, &logits[block.range()], part);
-                part.iter().map(|mask| f64::from(*mask)).sum()
+                let logits = &logits[block.range()];
+                vectorized(
+                    #[inline(always)]
+                    || {
+                        sampler.fill(block, 0, logits, part);
+                        sum(part)
+                    },
+                )
             })
             .collect();
         let mut means = self.blocks.sums(&partial);
         means.iter_mut().zip(self.blocks.sizes()).for_each(|(sum, size)| *sum /= (*size).max(1) as f64);
         self.blocks.par().zip(&mut parts).for_each(|(block, part)| {
-            finish(block.range(), means[block.tensor].max(MEAN_FLOOR), part);
+            let mean = means[block.tensor].max(MEAN_FLOOR);
+            vectorized(
+                #[inline(always)]
+                || finish(block.range(), mean, part),
+            );
         });
         Ok(means)
     }
@@ -141,10 +149,10 @@ impl ConcreteMask {
         let pass = self.backward(number, logits, means, gradient, direction)?;
         let parts = self.blocks.split(out);
         self.blocks.par().zip(parts).for_each(|(block, part)| {
-            for (i, chunk) in part.chunks_mut(CHUNK).enumerate() {
-                let start = block.range().start + i * CHUNK;
-                pass.fill(block, i * CHUNK, &logits[start..start + chunk.len()], chunk);
-            }
+            vectorized(
+                #[inline(always)]
+                || pass.fill(block, 0, &logits[block.range()], part),
+            );
         });
         Ok(())
     }
@@ -171,10 +179,15 @@ impl ConcreteMask {
             let mut slope = [0.0; CHUNK];
             for (i, (x, (m, v))) in chunks.enumerate() {
                 let slope = &mut slope[..x.len()];
-                pass.fill(block, i * CHUNK, x, slope);
-                for ((x, slope), (m, v)) in x.iter_mut().zip(slope).zip(m.iter_mut().zip(v)) {
-                    step.apply(x, m, v, *slope);
-                }
+                vectorized(
+                    #[inline(always)]
+                    || {
+                        pass.fill(block, i * CHUNK, x, slope);
+                        for ((x, slope), (m, v)) in x.iter_mut().zip(slope).zip(m.iter_mut().zip(v)) {
+                            step.apply(x, m, v, *slope);
+                        }
+                    },
+                );
             }
         });
         Ok(())
@@ -205,11 +218,16 @@ impl ConcreteMask {
                 for offset in (0..range.len()).step_by(CHUNK) {
                     let here = range.start + offset..range.end.min(range.start + offset + CHUNK);
                     let mask = &mut mask[..here.len()];
-                    sampler.fill(block, offset, &logits[here.clone()], mask);
-                    mask.iter_mut().zip(&gradient[here.clone()]).for_each(|(mask, g)| *mask *= g);
-                    for (sum, task) in sums.iter_mut().zip(tasks) {
-                        *sum += dot(mask, &task[here.clone()]);
-                    }
+                    vectorized(
+                        #[inline(always)]
+                        || {
+                            sampler.fill(block, offset, &logits[here.clone()], mask);
+                            mask.iter_mut().zip(&gradient[here.clone()]).for_each(|(mask, g)| *mask *= g);
+                            for (sum, task) in sums.iter_mut().zip(tasks) {
+                                *sum += dot(mask, &task[here.clone()]);
+                            }
+                        },
+                    );
                 }
                 sums
             })
@@ -280,31 +298,18 @@ struct Sampler {
 
 impl Sampler {
     /// The masks, before rescaling, of the entries from `offset` of a block; `logits` are those entries' own.
+    #[inline(always)]
     fn fill(&self, block: &Block, offset: usize, logits: &[f32], out: &mut [f32]) {
         if self.choice == MaskChoice::Deterministic {
-            out.iter_mut().zip(logits).for_each(|(mask, x)| *mask = sigmoid(*x));
-            return;
+            return out.iter_mut().zip(logits).for_each(|(mask, x)| *mask = sigmoid(*x));
         }
         self.philox.uniforms(block.tensor as u32, (block.offset + offset) as u64, out);
-        for (mask, x) in out.iter_mut().zip(logits) {
-            *mask = match self.choice {
-                MaskChoice::Binary => f32::from(noisy(*mask, *x) > 0.0),
-                _ => sigmoid(noisy(*mask, *x) * self.inverse_temperature),
-            };
+        let entries = out.iter_mut().zip(logits);
+        match self.choice {
+            MaskChoice::Binary => entries.for_each(|(mask, x)| *mask = f32::from(noisy(*mask, *x) > 0.0)),
+            _ => entries.for_each(|(mask, x)| *mask = sigmoid(noisy(*mask, *x) * self.inverse_temperature)),
         }
     }
-}
-
-/// The logit of the uniform number `u` plus `x`.
-#[inline(always)]
-fn noisy(u: f32, x: f32) -> f32 {
-    let u = u.clamp(EDGE, 1.0 - EDGE);
-    (u / (1.0 - u)).ln() + x
-}
-
-#[inline(always)]
-fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + (-x.clamp(-STEEP, STEEP)).exp())
 }
 
 /// What the gradient at the logits is computed from.
@@ -318,6 +323,7 @@ struct Backward<'a> {
 
 impl Backward<'_> {
     /// The gradient at the entries from `offset` of a block; `logits` are those entries' own.
+    #[inline(always)]
     fn fill(&self, block: &Block, offset: usize, logits: &[f32], out: &mut [f32]) {
         self.sampler.fill(block, offset, logits, out);
         let start = block.range().start + offset;

@@ -16,6 +16,7 @@ mod blocks;
 mod concrete_am;
 mod concrete_ta;
 mod mask;
+mod noise;
 mod objective;
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@ use consilience_core::Result;
 use consilience_nn::Parameters;
 use serde::{Deserialize, Serialize};
 
-use super::{Merge, Pool, finite};
+use super::{Merge, Pool, entrywise, finite};
 
 /// `theta0 + lambda sum_t tau_t` (Ilharco et al., "Editing models with task arithmetic", 2023).
 ///
@@ -25,14 +25,17 @@ impl Default for TaskArithmetic {
 impl Merge for TaskArithmetic {
     fn merge(&self, pool: &Pool) -> Result<Parameters> {
         finite("lambda", self.lambda)?;
-        let mut merged = pool.base().clone();
         // f64 makes one expert with lambda 1 come out as it went in.
-        for (i, value) in merged.values_mut().iter_mut().enumerate() {
-            let base = f64::from(*value);
-            let expert = |expert: &Parameters| expert.values().get(i).map_or(base, |value| f64::from(*value)) - base;
-            *value = (base + self.lambda * pool.experts().iter().map(expert).sum::<f64>()) as f32;
-        }
-        Ok(merged)
+        entrywise(pool, |range, sums| {
+            let base = &pool.base().values()[range.clone()];
+            for expert in pool.experts() {
+                let entries = expert.values()[range.clone()].iter().zip(base);
+                sums.iter_mut()
+                    .zip(entries)
+                    .for_each(|(sum, (expert, base))| *sum += f64::from(*expert) - f64::from(*base));
+            }
+            sums.iter_mut().zip(base).for_each(|(sum, base)| *sum = f64::from(*base) + self.lambda * *sum);
+        })
     }
 }
 

@@ -1,12 +1,10 @@
 //! Averages of the experts' parameters.
 
-use std::sync::Arc;
-
 use consilience_core::{Error, Result};
 use consilience_nn::Parameters;
 use serde::{Deserialize, Serialize};
 
-use super::{Merge, Pool};
+use super::{Merge, Pool, entrywise};
 
 /// The mean of the experts (Wortsman et al., "Model soups", 2022).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,11 +54,12 @@ impl Merge for WeightedAverage {
 /// `sum_t weight(t) theta_t`, summed in f64.
 pub(super) fn weighted(pool: &Pool, weight: impl Fn(usize) -> f64) -> Result<Parameters> {
     let weights: Vec<f64> = (0..pool.tasks()).map(weight).collect();
-    let mut sums = vec![0.0_f64; pool.layout().len()];
-    for (expert, weight) in pool.experts().iter().zip(weights) {
-        sums.iter_mut().zip(expert.values()).for_each(|(sum, value)| *sum += weight * f64::from(*value));
-    }
-    Parameters::new(Arc::clone(pool.layout()), sums.into_iter().map(|sum| sum as f32).collect())
+    entrywise(pool, |range, sums| {
+        for (expert, weight) in pool.experts().iter().zip(&weights) {
+            let values = &expert.values()[range.clone()];
+            sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += weight * f64::from(*value));
+        }
+    })
 }
 
 #[cfg(test)]

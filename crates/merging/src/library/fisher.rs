@@ -7,7 +7,7 @@ use consilience_core::{Error, Progress, Result, Unit};
 use consilience_nn::{Batch, Classifier, Parameters, diagonal_fisher, value_and_gradient};
 use serde::{Deserialize, Serialize};
 
-use super::Pool;
+use super::{BLOCK, Pool, entrywise};
 
 /// Fisher merging: `theta_i = sum_t c_t F_ti theta_ti / sum_t c_t F_ti` (Matena and Raffel, 2022).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,17 +48,18 @@ impl FisherMerging {
         let weight = |fisher: &Parameters| if self.normalise { 1.0 / (fisher.norm() + self.floor) } else { 1.0 };
         let weights: Vec<f64> = information.iter().map(weight).collect();
         let total: f64 = weights.iter().sum();
-        let (mut above, mut below) = (vec![0.0_f64; pool.layout().len()], vec![0.0_f64; pool.layout().len()]);
-        for ((expert, fisher), weight) in pool.experts().iter().zip(information).zip(weights) {
-            let entries = expert.values().iter().zip(fisher.values());
-            for ((above, below), (value, fisher)) in above.iter_mut().zip(&mut below).zip(entries) {
-                let share = weight / total * (f64::from(*fisher) + self.floor);
-                *above += share * f64::from(*value);
-                *below += share;
+        entrywise(pool, |range, above| {
+            let mut below = [0.0_f64; BLOCK];
+            for ((expert, fisher), weight) in pool.experts().iter().zip(information).zip(&weights) {
+                let entries = expert.values()[range.clone()].iter().zip(&fisher.values()[range.clone()]);
+                for ((above, below), (value, fisher)) in above.iter_mut().zip(&mut below).zip(entries) {
+                    let share = weight / total * (f64::from(*fisher) + self.floor);
+                    *above += share * f64::from(*value);
+                    *below += share;
+                }
             }
-        }
-        let values = above.into_iter().zip(below).map(|(above, below)| (above / below) as f32).collect();
-        Parameters::new(Arc::clone(pool.layout()), values)
+            above.iter_mut().zip(below).for_each(|(above, below)| *above /= below);
+        })
     }
 }
 

@@ -16,8 +16,12 @@ mod pool;
 mod reg_mean;
 mod ties;
 
+use std::ops::Range;
+use std::sync::Arc;
+
 use consilience_core::{Error, Result};
 use consilience_nn::Parameters;
+use rayon::prelude::*;
 
 pub use arithmetic::TaskArithmetic;
 pub use average::{SimpleAverage, WeightedAverage};
@@ -31,6 +35,22 @@ pub use ties::{Consensus, TiesMerging, Trim};
 pub trait Merge {
     /// One network out of the pool's. Fails with [`Error::Parameter`] or [`Error::Shape`] on its own settings.
     fn merge(&self, pool: &Pool) -> Result<Parameters>;
+}
+
+/// Entries that are merged at a time: their sums lie on a thread's stack.
+const BLOCK: usize = 1 << 12;
+
+/// New parameters under the pool's layout. `fill` makes the entries of one range, as sums in f64 that start at zero, in
+/// parallel; what it makes of an entry must depend on that entry alone.
+fn entrywise(pool: &Pool, fill: impl Fn(Range<usize>, &mut [f64]) + Sync) -> Result<Parameters> {
+    let mut values = vec![0.0_f32; pool.layout().len()];
+    values.par_chunks_mut(BLOCK).enumerate().for_each(|(block, out)| {
+        let mut sums = [0.0; BLOCK];
+        let sums = &mut sums[..out.len()];
+        fill(block * BLOCK..block * BLOCK + out.len(), sums);
+        out.iter_mut().zip(sums).for_each(|(out, sum)| *out = *sum as f32);
+    });
+    Parameters::new(Arc::clone(pool.layout()), values)
 }
 
 /// Fails with [`Error::Parameter`] unless `value` is finite.

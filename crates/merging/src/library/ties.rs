@@ -1,12 +1,11 @@
 //! TIES merging.
 
-use std::sync::Arc;
-
 use consilience_core::Result;
 use consilience_nn::Parameters;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{Merge, Pool, finite, share};
+use super::{BLOCK, Merge, Pool, entrywise, finite, share};
 
 /// How the entries that agree with the elected sign come together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,7 +35,8 @@ pub enum Trim {
 ///
 /// The threshold is taken over all tensors of a task vector together. The elected sign is that of the sum of the trimmed
 /// task vectors; where that is zero, the sign that most other entries have. Time: linear in the parameters (a selection,
-/// no sort). Memory: the task vectors and one copy of the magnitudes.
+/// no sort). Memory: the task vectors and a copy of the
+/// magnitudes of as many as there are threads.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TiesMerging {
@@ -63,29 +63,13 @@ impl TiesMerging {
     pub fn selected(&self, pool: &Pool) -> Result<Vec<Parameters>> {
         share("density", self.density)?;
         let mut vectors = pool.task_vectors()?;
-        let mut magnitudes = Vec::new();
-        for vector in &mut vectors {
-            self.trim(vector.values_mut(), &mut magnitudes);
-        }
-        let mut signs = vec![0.0_f32; pool.layout().len()];
-        for vector in &vectors {
-            signs.iter_mut().zip(vector.values()).for_each(|(sum, value)| *sum += value);
-        }
-        signs.iter_mut().for_each(|sum| *sum = sign(*sum));
-        let majority = sign(signs.iter().map(|sign| f64::from(*sign)).sum::<f64>() as f32);
-        for vector in &mut vectors {
-            for (value, elected) in vector.values_mut().iter_mut().zip(&signs) {
-                let elected = if *elected == 0.0 { majority } else { *elected };
-                if *value * elected <= 0.0 {
-                    *value = 0.0;
-                }
-            }
-        }
+        vectors.par_iter_mut().for_each(|vector| self.trim(vector.values_mut()));
+        elect(&mut vectors);
         Ok(vectors)
     }
 
-    /// Sets all but the largest entries to zero; `magnitudes` is scratch space.
-    fn trim(&self, values: &mut [f32], magnitudes: &mut Vec<f32>) {
+    /// Sets all but the largest entries to zero.
+    fn trim(&self, values: &mut [f32]) {
         let len = values.len();
         // A share such as 0.29 of 100 is a hair below 29 in binary.
         let kept = ((len as f64 * self.density * (1.0 + 1e-12)).floor() as usize).min(len);
@@ -96,8 +80,7 @@ impl TiesMerging {
         if kept >= len {
             return;
         }
-        magnitudes.clear();
-        magnitudes.extend(values.iter().map(|value| value.abs()));
+        let mut magnitudes: Vec<f32> = values.iter().map(|value| value.abs()).collect();
         let (_, threshold, above) = magnitudes.select_nth_unstable_by(len - kept, f32::total_cmp);
         let threshold = *threshold;
         // Of those at the threshold there is room for what the larger ones leave.
@@ -118,19 +101,19 @@ impl TiesMerging {
     /// The merged task vector, before the weight.
     pub fn merged_task_vector(&self, pool: &Pool) -> Result<Parameters> {
         let vectors = self.selected(pool)?;
-        let mut merged = Parameters::zeros(Arc::clone(pool.layout()));
-        for (i, value) in merged.values_mut().iter_mut().enumerate() {
-            let mut count = 0;
+        entrywise(pool, |range, sums| {
+            let mut counts = [0.0_f64; BLOCK];
             for vector in &vectors {
-                let entry = vector.values().get(i).copied().unwrap_or(0.0);
-                *value += entry;
-                count += usize::from(entry != 0.0);
+                let entries = sums.iter_mut().zip(&mut counts).zip(&vector.values()[range.clone()]);
+                entries.for_each(|((sum, count), value)| {
+                    *sum += f64::from(*value);
+                    *count += f64::from(*value != 0.0);
+                });
             }
             if self.consensus == Consensus::Mean {
-                *value /= count.max(1) as f32;
+                sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum /= count.max(1.0));
             }
-        }
-        Ok(merged)
+        })
     }
 }
 
@@ -140,6 +123,31 @@ impl Merge for TiesMerging {
         let mut merged = pool.base().clone();
         merged.add_scaled(&self.merged_task_vector(pool)?, self.lambda as f32)?;
         Ok(merged)
+    }
+}
+
+/// Elects a sign for each entry, that of the vectors' sum (where it is zero: the sign that most other entries have), and
+/// sets what disagrees to zero.
+pub(super) fn elect(vectors: &mut [Parameters]) {
+    let mut signs = vec![0.0_f32; vectors.first().map_or(0, |vector| vector.values().len())];
+    signs.par_chunks_mut(BLOCK).enumerate().for_each(|(block, signs)| {
+        let range = block * BLOCK..block * BLOCK + signs.len();
+        for vector in vectors.iter() {
+            signs.iter_mut().zip(&vector.values()[range.clone()]).for_each(|(sum, value)| *sum += value);
+        }
+        signs.iter_mut().for_each(|sum| *sum = sign(*sum));
+    });
+    let balance: i64 = signs.par_iter().map(|sign| *sign as i64).sum();
+    let majority = balance.signum() as f32;
+    for vector in vectors {
+        vector.values_mut().par_chunks_mut(BLOCK).zip(signs.par_chunks(BLOCK)).for_each(|(values, signs)| {
+            for (value, elected) in values.iter_mut().zip(signs) {
+                let elected = if *elected == 0.0 { majority } else { *elected };
+                if *value * elected <= 0.0 {
+                    *value = 0.0;
+                }
+            }
+        });
     }
 }
 

@@ -208,7 +208,9 @@ impl Merge {
             writer.add_file("config.json", text.as_bytes())?;
         }
         if let (Some(folder), true) = (&self.tokenizer, self.options.copy_tokenizer) {
-            for (name, path) in files::carried(folder) {
+            // A template of the configuration's own stands in for the copied one.
+            let replaced = |name: &str| self.config.chat_template.is_some() && name == "chat_template.jinja";
+            for (name, path) in files::carried(folder).filter(|(name, _)| !replaced(name)) {
                 writer.copy_file(&path, name)?;
             }
         }
