@@ -53,16 +53,14 @@ fn parameters_out_of_range_are_told_with_their_line() {
     ] {
         refused(&scene, &TIES.replacen(from, to, 1), &[says]);
     }
-    for t in ["1.5", "-0.1", ".nan", "[0, 2]"] {
+    for t in [".nan", "-.inf", "far", "[0, .nan]"] {
         let yaml = format!(
             "merge_method: slerp\nbase_model: base\nmodels: [{{model: base}}, {{model: math}}]\nparameters:\n  t: {t}\n"
         );
         refused(&scene, &yaml, &["merge.yml:5:", "`t`"]);
     }
     let zero = LINEAR.replace("weight: 1", "weight: 0");
-    scene.write("merge.yml", zero);
-    let run = scene.consilience(["merge", "merge.yml", "out"]).assert();
-    run.stderr(contains("panicked").not());
+    refused(&scene, &zero, &["merge.yml:2:", "sum to 0", "`normalize: false`"]);
 }
 
 #[test]
@@ -172,7 +170,7 @@ fn outputs_that_cannot_be_written() {
     scene.write("file", "mine");
     std::fs::create_dir(scene.path("dir.safetensors")).unwrap();
     let names = scene.names();
-    for target in ["file/out", "file/a/out", "file", "dir.safetensors", "/proc/out", "..", "/"] {
+    for target in ["file/out", "file/a/out", "file", "dir.safetensors", "..", "/"] {
         let run = scene.consilience(["merge", "merge.yml", target]).assert().code(1);
         run.stderr(contains(target).and(contains("panicked").not()));
         assert_eq!(scene.names(), names, "{target}");

@@ -72,17 +72,7 @@ fn read(reader: &mut Reader<'_>, root: &Node) -> Option<MergeConfig> {
     let dtype = dtype(reader, top, "dtype");
     let out_dtype = self::dtype(reader, top, "out_dtype");
     let tokenizer = tokenizer(reader, top);
-    let chat_template = reader.text(top, "chat_template");
-    if let Some((text, place)) = &chat_template
-        && !text.contains('{')
-    {
-        reader.fault(
-            *place,
-            format!("`chat_template` is `{text}`, which is no Jinja template"),
-            "write the template itself here; names of templates and `auto` are not supported",
-        );
-    }
-    let chat_template = chat_template.map(|(text, _)| text);
+    let chat_template = reader.text(top, "chat_template").map(|(text, _)| text);
     let ((method, method_place), layout) = (method?, layout?);
     let config = MergeConfig {
         source: reader.source.clone(),

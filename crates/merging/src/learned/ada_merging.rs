@@ -14,6 +14,29 @@ use crate::library::{Pool, TiesMerging, finite};
 ///
 /// Memory: the task vectors and four sets of tensors. Time: each step costs one gradient of the objective and a pass over
 /// the task vectors.
+///
+/// ```
+/// use consilience_merging::learned::{AdaMerging, EntropyObjective};
+/// use consilience_merging::library::Pool;
+/// # use consilience_core::{Samples, Seed, Silent};
+/// # use consilience_nn::{Parameters, backbones::MlpConfig};
+/// # let device = burn::tensor::Device::flex();
+/// # let network = |seed| MlpConfig::new(vec![4, 8, 3]).init(Seed(seed), &device);
+/// # let (base, first, second) = (network(0)?, network(1)?, network(2)?);
+/// # let pool = Pool::new(Parameters::of(&base)?, vec![Parameters::of(&first)?, Parameters::of(&second)?])?;
+/// # let noise = |seed: u64| {
+/// #     let mut values = vec![0.0; 40 * 4];
+/// #     Seed(seed).philox().uniforms(0, 0, &mut values);
+/// #     Samples::new(values, &[4])
+/// # };
+/// # let unlabelled = vec![noise(1)?, noise(2)?];
+/// // Unlabelled inputs of each task; tasks with heads of their own go through `EntropyObjective::new`.
+/// let objective = EntropyObjective::shared(base.clone(), unlabelled, 16, Seed(0))?;
+/// let merged = AdaMerging { steps: 20, ..Default::default() }.merge(&pool, &objective, &Silent)?;
+/// let model = merged.parameters.load_into(&base)?;
+/// assert_eq!(merged.weights.task(0).map(|weights| weights.len()), Some(4), "one a tensor");
+/// # Ok::<(), consilience_core::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdaMerging {

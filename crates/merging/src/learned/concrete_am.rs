@@ -23,6 +23,33 @@ use crate::library::{Pool, finite};
 ///
 /// Memory: the experts' task vectors and eight sets of tensors. Time: each step of the first phase costs two gradients of
 /// the objective and six draws of the mask.
+///
+/// ```
+/// use consilience_merging::learned::{AdaMerging, ConcreteAdaMerging, EntropyObjective, Granularity};
+/// use consilience_merging::library::Pool;
+/// # use consilience_core::{Samples, Seed, Silent};
+/// # use consilience_nn::{Parameters, backbones::MlpConfig};
+/// # let device = burn::tensor::Device::flex();
+/// # let network = |seed| MlpConfig::new(vec![4, 8, 3]).init(Seed(seed), &device);
+/// # let (base, first, second) = (network(0)?, network(1)?, network(2)?);
+/// # let pool = Pool::new(Parameters::of(&base)?, vec![Parameters::of(&first)?, Parameters::of(&second)?])?;
+/// # let noise = |seed: u64| {
+/// #     let mut values = vec![0.0; 40 * 4];
+/// #     Seed(seed).philox().uniforms(0, 0, &mut values);
+/// #     Samples::new(values, &[4])
+/// # };
+/// # let unlabelled = vec![noise(1)?, noise(2)?];
+/// // Unlabelled inputs of each task; tasks with heads of their own go through `EntropyObjective::new`.
+/// let objective = EntropyObjective::shared(base.clone(), unlabelled, 16, Seed(0))?;
+/// let concrete = ConcreteAdaMerging {
+///     meta_steps: 10,
+///     adaptation: AdaMerging { granularity: Granularity::LayerWise, steps: 10, ..Default::default() },
+///     ..Default::default()
+/// };
+/// let merged = concrete.merge(&pool, &objective, &Silent)?;
+/// let model = merged.parameters.load_into(&base)?;
+/// # Ok::<(), consilience_core::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ConcreteAdaMerging {

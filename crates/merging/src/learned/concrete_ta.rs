@@ -20,6 +20,29 @@ use crate::library::{Pool, finite};
 /// of its own. Memory: seven sets of tensors (the base, the sum of the task vectors, the logits, their two moments, the
 /// merged network, its gradient), whatever the number of experts. Time: each step costs one gradient of the objective and
 /// three draws of the mask.
+///
+/// ```
+/// use consilience_merging::learned::{ConcreteTaskArithmetic, EntropyObjective};
+/// use consilience_merging::library::Pool;
+/// # use consilience_core::{Samples, Seed, Silent};
+/// # use consilience_nn::{Parameters, backbones::MlpConfig};
+/// # let device = burn::tensor::Device::flex();
+/// # let network = |seed| MlpConfig::new(vec![4, 8, 3]).init(Seed(seed), &device);
+/// # let (base, first, second) = (network(0)?, network(1)?, network(2)?);
+/// # let pool = Pool::new(Parameters::of(&base)?, vec![Parameters::of(&first)?, Parameters::of(&second)?])?;
+/// # let noise = |seed: u64| {
+/// #     let mut values = vec![0.0; 40 * 4];
+/// #     Seed(seed).philox().uniforms(0, 0, &mut values);
+/// #     Samples::new(values, &[4])
+/// # };
+/// # let unlabelled = vec![noise(1)?, noise(2)?];
+/// // Unlabelled inputs of each task; tasks with heads of their own go through `EntropyObjective::new`.
+/// let objective = EntropyObjective::shared(base.clone(), unlabelled, 16, Seed(0))?;
+/// let concrete = ConcreteTaskArithmetic { lambda: 0.4, steps: 20, ..Default::default() };
+/// let merged = concrete.merge(&pool, &objective, &Silent)?;
+/// let model = merged.parameters.load_into(&base)?;
+/// # Ok::<(), consilience_core::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ConcreteTaskArithmetic {

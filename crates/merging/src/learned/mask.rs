@@ -50,6 +50,16 @@ impl Draw {
 /// The uniform numbers are addressed by seed, draw, tensor and position: they are made again wherever a pass needs them
 /// instead of being stored, and do not depend on the number of threads. All slices are flat, with one entry for each
 /// parameter; other lengths fail with [`Error::Shape`].
+///
+/// ```
+/// use consilience_merging::learned::{ConcreteMask, Draw};
+/// # use consilience_core::Seed;
+/// let mask = ConcreteMask::new(vec![3, 2], 0.5, Seed(0))?;
+/// let mut rescaled = [0.0; 5];
+/// mask.rescaled(Draw::random(0), &[0.0; 5], &mut rescaled)?;
+/// assert!((rescaled[..3].iter().sum::<f32>() - 3.0).abs() < 1e-5, "each tensor has mean 1");
+/// # Ok::<(), consilience_core::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct ConcreteMask {
     blocks: Blocks,

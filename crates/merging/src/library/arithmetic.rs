@@ -9,6 +9,19 @@ use super::{Merge, Pool, entrywise, finite};
 /// `theta0 + lambda sum_t tau_t` (Ilharco et al., "Editing models with task arithmetic", 2023).
 ///
 /// With `lambda = 1 / T` this is the simple average.
+///
+/// ```
+/// use consilience_merging::library::{Merge, Pool, TaskArithmetic};
+/// # use consilience_core::Seed;
+/// # use consilience_nn::{Parameters, backbones::MlpConfig};
+/// # let device = burn::tensor::Device::flex();
+/// # let network = |seed| MlpConfig::new(vec![4, 8, 3]).init(Seed(seed), &device);
+/// # let (base, first, second) = (network(0)?, network(1)?, network(2)?);
+/// # let pool = Pool::new(Parameters::of(&base)?, vec![Parameters::of(&first)?, Parameters::of(&second)?])?;
+/// let merged = TaskArithmetic { lambda: 0.4 }.merge(&pool)?;
+/// let model = merged.load_into(&base)?;
+/// # Ok::<(), consilience_core::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TaskArithmetic {

@@ -7,6 +7,19 @@ use serde::{Deserialize, Serialize};
 use super::{Merge, Pool, entrywise};
 
 /// The mean of the experts (Wortsman et al., "Model soups", 2022).
+///
+/// ```
+/// use consilience_merging::library::{Merge, Pool, SimpleAverage};
+/// # use consilience_core::Seed;
+/// # use consilience_nn::{Parameters, backbones::MlpConfig};
+/// # let device = burn::tensor::Device::flex();
+/// # let network = |seed| MlpConfig::new(vec![4, 8, 3]).init(Seed(seed), &device);
+/// # let (base, first, second) = (network(0)?, network(1)?, network(2)?);
+/// # let pool = Pool::new(Parameters::of(&base)?, vec![Parameters::of(&first)?, Parameters::of(&second)?])?;
+/// let merged = SimpleAverage.merge(&pool)?;
+/// let model = merged.load_into(&base)?;
+/// # Ok::<(), consilience_core::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SimpleAverage;
@@ -18,6 +31,18 @@ impl Merge for SimpleAverage {
 }
 
 /// A weighted mean of the experts.
+///
+/// ```
+/// use consilience_merging::library::{Merge, Pool, WeightedAverage};
+/// # use consilience_core::Seed;
+/// # use consilience_nn::{Parameters, backbones::MlpConfig};
+/// # let device = burn::tensor::Device::flex();
+/// # let network = |seed| MlpConfig::new(vec![4, 8, 3]).init(Seed(seed), &device);
+/// # let (base, first, second) = (network(0)?, network(1)?, network(2)?);
+/// # let pool = Pool::new(Parameters::of(&base)?, vec![Parameters::of(&first)?, Parameters::of(&second)?])?;
+/// let merged = WeightedAverage { weights: vec![3.0, 1.0], ..Default::default() }.merge(&pool)?;
+/// # Ok::<(), consilience_core::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WeightedAverage {

@@ -13,6 +13,18 @@ use super::{BLOCK, Merge, Pool, entrywise, finite, share};
 ///
 /// With `elect`, the entries that stay vote on a sign first, as in [`TiesMerging`](super::TiesMerging), and those that
 /// disagree go too: what is elsewhere called DARE-TIES. Memory: the task vectors.
+///
+/// ```
+/// use consilience_merging::library::{Dare, Merge, Pool};
+/// # use consilience_core::Seed;
+/// # use consilience_nn::{Parameters, backbones::MlpConfig};
+/// # let device = burn::tensor::Device::flex();
+/// # let network = |seed| MlpConfig::new(vec![4, 8, 3]).init(Seed(seed), &device);
+/// # let (base, first, second) = (network(0)?, network(1)?, network(2)?);
+/// # let pool = Pool::new(Parameters::of(&base)?, vec![Parameters::of(&first)?, Parameters::of(&second)?])?;
+/// let merged = Dare { density: 0.1, seed: Seed(7), ..Default::default() }.merge(&pool)?;
+/// # Ok::<(), consilience_core::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Dare {

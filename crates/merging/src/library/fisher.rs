@@ -10,6 +10,27 @@ use serde::{Deserialize, Serialize};
 use super::{BLOCK, Pool, entrywise};
 
 /// Fisher merging: `theta_i = sum_t c_t F_ti theta_ti / sum_t c_t F_ti` (Matena and Raffel, 2022).
+///
+/// ```
+/// use burn::tensor::Tensor;
+/// use consilience_merging::library::{FisherEstimate, FisherMerging, Pool};
+/// use consilience_core::Silent;
+/// # use consilience_core::Seed;
+/// # use consilience_nn::{Parameters, backbones::MlpConfig};
+/// # let device = burn::tensor::Device::flex();
+/// # let network = |seed| MlpConfig::new(vec![4, 8, 3]).init(Seed(seed), &device);
+/// # let (base, first, second) = (network(0)?, network(1)?, network(2)?);
+/// # let pool = Pool::new(Parameters::of(&base)?, vec![Parameters::of(&first)?, Parameters::of(&second)?])?;
+/// // Batches of each task's own inputs, without labels.
+/// let batches = || [Tensor::ones([8, 4], &device), Tensor::zeros([8, 4], &device)];
+/// let information = [&first, &second]
+///     .into_iter()
+///     .zip(pool.experts())
+///     .map(|(expert, theta)| FisherEstimate::Exact.estimate(expert, theta, batches(), &Silent))
+///     .collect::<Result<Vec<_>, _>>()?;
+/// let merged = FisherMerging::default().merge(&pool, &information)?;
+/// # Ok::<(), consilience_core::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FisherMerging {

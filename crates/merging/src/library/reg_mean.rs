@@ -93,6 +93,26 @@ impl Grams {
 
 /// RegMean: each linear weight is the one whose outputs are closest to all experts' own,
 /// `W = (sum_t G_t)^-1 sum_t G_t W_t`; everything else is averaged (Jin et al., "Dataless knowledge fusion", 2023).
+///
+/// ```
+/// use burn::tensor::{Distribution, Tensor};
+/// use consilience_merging::library::{Grams, Pool, RegMean};
+/// use consilience_core::Silent;
+/// # use consilience_core::Seed;
+/// # use consilience_nn::{Parameters, backbones::MlpConfig};
+/// # let device = burn::tensor::Device::flex();
+/// # let network = |seed| MlpConfig::new(vec![4, 8, 3]).init(Seed(seed), &device);
+/// # let (base, first, second) = (network(0)?, network(1)?, network(2)?);
+/// # let pool = Pool::new(Parameters::of(&base)?, vec![Parameters::of(&first)?, Parameters::of(&second)?])?;
+/// // Batches of each task's own inputs, without labels.
+/// let batches = || [Tensor::random([32, 4], Distribution::Normal(0.0, 1.0), &device)];
+/// let grams = [&first, &second]
+///     .into_iter()
+///     .map(|expert| Grams::of(expert, batches(), &Silent))
+///     .collect::<Result<Vec<_>, _>>()?;
+/// let merged = RegMean::default().merge(&pool, &grams)?;
+/// # Ok::<(), consilience_core::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RegMean {

@@ -37,6 +37,19 @@ pub enum Trim {
 /// task vectors; where that is zero, the sign that most other entries have. Time: linear in the parameters (a selection,
 /// no sort). Memory: the task vectors and a copy of the
 /// magnitudes of as many as there are threads.
+///
+/// ```
+/// use consilience_merging::library::{Consensus, Merge, Pool, TiesMerging};
+/// # use consilience_core::Seed;
+/// # use consilience_nn::{Parameters, backbones::MlpConfig};
+/// # let device = burn::tensor::Device::flex();
+/// # let network = |seed| MlpConfig::new(vec![4, 8, 3]).init(Seed(seed), &device);
+/// # let (base, first, second) = (network(0)?, network(1)?, network(2)?);
+/// # let pool = Pool::new(Parameters::of(&base)?, vec![Parameters::of(&first)?, Parameters::of(&second)?])?;
+/// let ties = TiesMerging { density: 0.1, lambda: 1.0, consensus: Consensus::Mean, ..Default::default() };
+/// let merged = ties.merge(&pool)?;
+/// # Ok::<(), consilience_core::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TiesMerging {

@@ -103,6 +103,13 @@ impl Merge {
 
     fn of(config: MergeConfig, folder: Option<&Path>, options: MergeOptions) -> Result<Self> {
         let mut faults = Vec::new();
+        if let Some(name) = config.chat_template.as_ref().filter(|text| !text.contains('{')) {
+            faults.push(Error::parameter(
+                "chat_template",
+                name,
+                "a Jinja template's text; names and `auto` are not supported",
+            ));
+        }
         let mut checkpoints = Vec::new();
         for path in config.locate(folder)? {
             match Checkpoint::open(&path) {
