@@ -53,14 +53,14 @@ fn misspelt_names_get_suggestions() {
     assert_faults(
         "merge_method: ties\nbase_model: z\nmodels:\n- model: a\n  parameters:\n    weigth: 1\n    densty: 0.5\n  paramters: {}\n",
         &[
-            (8, "`paramters`", "`parameters`"),
             (6, "no parameter `weigth`", "did you mean `weight`?"),
             (7, "no parameter `densty`", "did you mean `density`?"),
+            (8, "`paramters`", "`parameters`"),
         ],
     );
     assert_faults(
         "merge_method: passthrough\nslices:\n- sources:\n  - model: a\n    layer_rnge: [0, 1]\n",
-        &[(5, "`layer_rnge`", "`layer_range`"), (4, "no `layer_range`", "[FIRST, END]")],
+        &[(4, "no `layer_range`", "[FIRST, END]"), (5, "`layer_rnge`", "`layer_range`")],
     );
     assert_faults(
         &format!("merge_method: karcher\ndtype: bfloat\n{TWO}"),
