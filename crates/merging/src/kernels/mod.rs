@@ -30,6 +30,7 @@ pub use linear::{Linear, Passthrough};
 pub use nearswap::Nearswap;
 pub use ram::{Ram, RamPlus};
 pub use sce::Sce;
+pub(crate) use select::{Cut, Keys, Rank, Request, cuts};
 pub use sparsify::Sparsify;
 pub use spherical::{Karcher, MultiSlerp, Nuslerp, Slerp};
 pub use stock::ModelStock;

@@ -23,6 +23,8 @@ use consilience_core::{Error, Result};
 use consilience_nn::Parameters;
 use rayon::prelude::*;
 
+use crate::kernels::vectorized;
+
 pub use arithmetic::TaskArithmetic;
 pub use average::{SimpleAverage, WeightedAverage};
 pub use dare::Dare;
@@ -47,8 +49,14 @@ fn entrywise(pool: &Pool, fill: impl Fn(Range<usize>, &mut [f64]) + Sync) -> Res
     values.par_chunks_mut(BLOCK).enumerate().for_each(|(block, out)| {
         let mut sums = [0.0; BLOCK];
         let sums = &mut sums[..out.len()];
-        fill(block * BLOCK..block * BLOCK + out.len(), sums);
-        out.iter_mut().zip(sums).for_each(|(out, sum)| *out = *sum as f32);
+        let range = block * BLOCK..block * BLOCK + out.len();
+        vectorized(
+            #[inline(always)]
+            || {
+                fill(range, sums);
+                out.iter_mut().zip(sums).for_each(|(out, sum)| *out = *sum as f32);
+            },
+        );
     });
     Parameters::new(Arc::clone(pool.layout()), values)
 }

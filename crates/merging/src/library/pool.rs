@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use consilience_core::{Error, Result};
 use consilience_nn::{Layout, Parameters};
+use rayon::prelude::*;
 
 /// A pre-trained network and the networks that were fine-tuned from it, one a task, as points in parameter space.
 ///
@@ -51,7 +52,7 @@ impl Pool {
 
     /// The task vectors tau_t = theta_t - theta0. Memory: as the experts.
     pub fn task_vectors(&self) -> Result<Vec<Parameters>> {
-        self.experts.iter().map(|expert| expert.difference(&self.base)).collect()
+        self.experts.par_iter().map(|expert| expert.difference(&self.base)).collect()
     }
 
     /// The sum of all task vectors. Memory: one set of tensors, whatever the number of experts.

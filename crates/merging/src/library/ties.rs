@@ -1,9 +1,12 @@
 //! TIES merging.
 
-use consilience_core::Result;
+use consilience_checkpoint::{Dtype, TensorView};
+use consilience_core::{Error, Result};
 use consilience_nn::Parameters;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+
+use crate::kernels::{Chunk, Cut, Group, Keys, Rank, Request, cuts, vectorized};
 
 use super::{BLOCK, Merge, Pool, entrywise, finite, share};
 
@@ -35,8 +38,7 @@ pub enum Trim {
 ///
 /// The threshold is taken over all tensors of a task vector together. The elected sign is that of the sum of the trimmed
 /// task vectors; where that is zero, the sign that most other entries have. Time: linear in the parameters (a selection,
-/// no sort). Memory: the task vectors and a copy of the
-/// magnitudes of as many as there are threads.
+/// no sort). Memory: the task vectors and a set of signs.
 ///
 /// ```
 /// use consilience_merging::library::{Consensus, Merge, Pool, TiesMerging};
@@ -75,40 +77,49 @@ impl TiesMerging {
     /// Fails with [`Error::Parameter`](consilience_core::Error::Parameter) where the density is outside (0, 1].
     pub fn selected(&self, pool: &Pool) -> Result<Vec<Parameters>> {
         share("density", self.density)?;
+        let cuts = self.cuts(pool)?;
         let mut vectors = pool.task_vectors()?;
-        vectors.par_iter_mut().for_each(|vector| self.trim(vector.values_mut()));
+        for (vector, cut) in vectors.iter_mut().zip(cuts) {
+            vector.values_mut().par_chunks_mut(BLOCK).enumerate().for_each(|(block, values)| {
+                let local = cut.within(block * BLOCK);
+                let stay = |value: f32, kept: bool| if kept { value } else { 0.0 };
+                vectorized(
+                    #[inline(always)]
+                    || match self.trim {
+                        Trim::Exact => {
+                            let entries = values.iter_mut().zip(0_u32..);
+                            entries.for_each(|(value, at)| *value = stay(*value, local.above(value.abs(), at)));
+                        }
+                        Trim::Official => {
+                            values.iter_mut().for_each(|value| *value = stay(*value, value.abs() >= cut.key()));
+                        }
+                    },
+                );
+            });
+        }
         elect(&mut vectors);
         Ok(vectors)
     }
 
-    /// Sets all but the largest entries to zero.
-    fn trim(&self, values: &mut [f32]) {
-        let len = values.len();
+    /// Where each task vector is cut: the entries above stay.
+    fn cuts(&self, pool: &Pool) -> Result<Vec<Cut>> {
+        let len = pool.layout().len();
         // A share such as 0.29 of 100 is a hair below 29 in binary.
-        let kept = ((len as f64 * self.density * (1.0 + 1e-12)).floor() as usize).min(len);
+        let kept = (len as f64 * self.density * (1.0 + 1e-12)).floor() as usize;
         let kept = match self.trim {
             Trim::Exact => kept.max(1),
             Trim::Official => kept + 1,
         };
         if kept >= len {
-            return;
+            return Ok(vec![Cut::ALL_ABOVE; pool.tasks()]);
         }
-        let mut magnitudes: Vec<f32> = values.iter().map(|value| value.abs()).collect();
-        let (_, threshold, above) = magnitudes.select_nth_unstable_by(len - kept, f32::total_cmp);
-        let threshold = *threshold;
-        // Of those at the threshold there is room for what the larger ones leave.
-        let mut room = match self.trim {
-            Trim::Exact => kept - above.iter().filter(|magnitude| **magnitude > threshold).count(),
-            Trim::Official => usize::MAX,
-        };
-        for value in values {
-            let magnitude = value.abs();
-            if magnitude == threshold && room > 0 {
-                room -= 1;
-            } else if magnitude <= threshold {
-                *value = 0.0;
-            }
-        }
+        let shape = [len];
+        let base = view(pool.base(), &shape)?;
+        let experts = pool.experts().iter().map(|expert| view(expert, &shape)).collect::<Result<Vec<_>>>()?;
+        let group = Group::new(Some(base), &experts, true)?;
+        let request = |which| Request { which, rank: Rank::First(kept), descending: true };
+        let requests: Vec<Request> = (0..pool.tasks()).map(request).collect();
+        cuts(&group, &Magnitudes(pool.tasks()), &requests)
     }
 
     /// The merged task vector, before the weight.
@@ -130,6 +141,28 @@ impl TiesMerging {
     }
 }
 
+/// All parameters as one tensor.
+fn view<'a>(parameters: &'a Parameters, shape: &'a [usize]) -> Result<TensorView<'a>> {
+    let bytes = bytemuck::cast_slice(parameters.values());
+    TensorView::new(Dtype::F32, shape, bytes)
+        .ok_or_else(|| Error::shape("parameters", [parameters.values().len()], format!("{shape:?}")))
+}
+
+/// The magnitudes of the task vectors' entries.
+struct Magnitudes(usize);
+
+impl Keys for Magnitudes {
+    fn count(&self) -> usize {
+        self.0
+    }
+
+    #[inline(always)]
+    fn keys(&self, which: usize, chunk: Chunk<'_>, out: &mut [f32]) {
+        let entries = chunk.model(which).iter().zip(chunk.base());
+        out.iter_mut().zip(entries).for_each(|(out, (expert, base))| *out = (expert - base).abs());
+    }
+}
+
 impl Merge for TiesMerging {
     fn merge(&self, pool: &Pool) -> Result<Parameters> {
         finite("lambda", self.lambda)?;
@@ -145,21 +178,29 @@ pub(super) fn elect(vectors: &mut [Parameters]) {
     let mut signs = vec![0.0_f32; vectors.first().map_or(0, |vector| vector.values().len())];
     signs.par_chunks_mut(BLOCK).enumerate().for_each(|(block, signs)| {
         let range = block * BLOCK..block * BLOCK + signs.len();
-        for vector in vectors.iter() {
-            signs.iter_mut().zip(&vector.values()[range.clone()]).for_each(|(sum, value)| *sum += value);
-        }
-        signs.iter_mut().for_each(|sum| *sum = sign(*sum));
+        vectorized(
+            #[inline(always)]
+            || {
+                for vector in vectors.iter() {
+                    signs.iter_mut().zip(&vector.values()[range.clone()]).for_each(|(sum, value)| *sum += value);
+                }
+                signs.iter_mut().for_each(|sum| *sum = sign(*sum));
+            },
+        );
     });
     let balance: i64 = signs.par_iter().map(|sign| *sign as i64).sum();
     let majority = balance.signum() as f32;
     for vector in vectors {
         vector.values_mut().par_chunks_mut(BLOCK).zip(signs.par_chunks(BLOCK)).for_each(|(values, signs)| {
-            for (value, elected) in values.iter_mut().zip(signs) {
-                let elected = if *elected == 0.0 { majority } else { *elected };
-                if *value * elected <= 0.0 {
-                    *value = 0.0;
-                }
-            }
+            vectorized(
+                #[inline(always)]
+                || {
+                    for (value, elected) in values.iter_mut().zip(signs) {
+                        let elected = if *elected == 0.0 { majority } else { *elected };
+                        *value = if *value * elected > 0.0 { *value } else { 0.0 };
+                    }
+                },
+            );
         });
     }
 }
@@ -199,6 +240,18 @@ mod tests {
         };
         assert_eq!(kept(Trim::Exact), [1.0, -1.0, 0.0, 0.0]);
         assert_eq!(kept(Trim::Official), [1.0, -1.0, 1.0, 1.0]);
+    }
+
+    #[test]
+    fn large_vectors_are_cut_where_a_stable_sort_cuts_them() {
+        let values: Vec<f32> = (0..50_000).map(|i: i32| (i * 7919 % 1000 - 500) as f32).collect();
+        let ties = TiesMerging { density: 0.3, ..Default::default() };
+        let found = ties.selected(&pool(&vec![0.0; values.len()], &[&values])).unwrap();
+        let mut order: Vec<usize> = (0..values.len()).collect();
+        order.sort_by(|a, b| values[*b].abs().total_cmp(&values[*a].abs()));
+        let mut wanted = vec![0.0; values.len()];
+        order[..15_000].iter().for_each(|i| wanted[*i] = values[*i]);
+        assert_eq!(found[0].values(), wanted);
     }
 
     #[test]
