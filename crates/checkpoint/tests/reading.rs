@@ -203,7 +203,7 @@ fn faults_of_all_shards_are_told_together() {
 fn pickles_are_refused_and_never_read() {
     for name in ["pytorch_model.bin", "model.pt", "model.pth", "last.ckpt", "weights.PKL"] {
         let folder = tempdir().unwrap();
-        put(folder.path(), name, "cos\nsystem\n(S'touch /tmp/never'\ntR.");
+        put(folder.path(), name, "cos\nsystem\n(S'touch never'\ntR.");
         // Unreadable to anyone but root: it is its name alone that is looked at.
         std::fs::set_permissions(folder.path().join(name), std::fs::Permissions::from_mode(0o000)).unwrap();
         for path in [folder.path().to_owned(), folder.path().join(name)] {
