@@ -103,15 +103,15 @@ pub(super) fn elect(sums: &mut [f32], total: &mut [f32], deltas: &[f32], weights
     let mut agreed = [0.0_f32; CHUNK];
     let agreed = &mut agreed[..len];
     total.fill(0.0);
-    for (delta, w) in deltas.chunks_exact(CHUNK).zip(weights) {
+    for (delta, weight) in deltas.chunks_exact(CHUNK).zip(weights) {
         let delta = &delta[..len];
-        let factor = if weighted { *w } else { 1.0 };
-        // Indexed on purpose: over five slices of one length this compiles to vector code, a chain of zips does not.
+        let (weight, factor) = (*weight, if weighted { *weight } else { 1.0 });
+        // Indexed, and without branches, on purpose: so it compiles to vector code.
         for e in 0..len {
-            let towards = if sums[e] >= 0.0 { delta[e] } else { -delta[e] };
-            let agrees = towards > 0.0;
-            agreed[e] += if agrees { delta[e] * factor } else { 0.0 };
-            total[e] += if agrees { *w } else { 0.0 };
+            let sign = if sums[e] >= 0.0 { 1.0_f32 } else { -1.0 };
+            let share = if delta[e] * sign > 0.0 { 1.0_f32 } else { 0.0 };
+            agreed[e] += share * (delta[e] * factor);
+            total[e] += share * weight;
         }
     }
     sums.copy_from_slice(agreed);

@@ -32,7 +32,12 @@ impl ArceeFusion {
             width,
             || 0.0,
             #[inline(always)]
-            |kl, row| *kl = ROW.with_borrow_mut(|buffer| divergence(row.model(0), row.base(), buffer)) as f32,
+            |kl, row| {
+                // Taken out and put back: inside a closure of the thread-local's it would not be vectorised.
+                let mut buffer = ROW.take();
+                *kl = divergence(row.model(0), row.base(), &mut buffer) as f32;
+                ROW.set(buffer);
+            },
         )?;
         let importance = Importance { divergence, width };
         let rank = |q: f64| (q * group.len().saturating_sub(1) as f64) as usize + 1;
