@@ -35,7 +35,7 @@ def arguments():
     parser.add_argument("--consilience", type=Path, default=ROOT / "target/release/consilience")
     parser.add_argument("--copy-baseline", type=Path, help="[default: examples/copy_baseline beside --consilience]")
     parser.add_argument("--methods", help="some methods only, with commas between")
-    parser.add_argument("--places", default="tmpfs,disk", help="tmpfs, disk, or both [default: both]")
+    parser.add_argument("--places", default="tmpfs,disk", help="tmpfs, disk, or both with a comma between [default: tmpfs,disk]")
     parser.add_argument("--tmpfs", type=Path, default=Path("/dev/shm"), help="a folder in memory")
     parser.add_argument("--disk", type=Path, default=HERE / "out", help="a folder on a disk")
     parser.add_argument("--dtype", default="bfloat16", help="the configurations' dtype [default: bfloat16]")
