@@ -2,23 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use consilience_core::{Error, Result};
 use indexmap::IndexMap;
-use memmap2::{Advice, Mmap, UncheckedAdvice};
+use memmap2::Mmap;
 use serde_json::Value;
 
 use crate::header::{Header, TensorInfo};
 use crate::index::{self, INDEX};
 use crate::mapped::map;
 use crate::unique::shown;
-use crate::{TensorView, natural_cmp};
+use crate::{Compute, Description, Dtype, Tensor, TensorView, natural_cmp};
 
 /// The name of the weights' file where there is one alone.
 pub(crate) const SINGLE: &str = "model.safetensors";
-
-/// A multiple of every page size in use.
-const PAGE: usize = 1 << 16;
 
 /// A model on disk, mapped: headers are read, weights when they are looked at.
 ///
@@ -29,8 +27,17 @@ pub struct Checkpoint {
     folder: bool,
     config: Option<Value>,
     files: Vec<Shard>,
-    /// The tensors in natural order: shard and place.
-    tensors: IndexMap<String, (usize, TensorInfo)>,
+    /// The tensors in natural order.
+    tensors: IndexMap<String, Entry>,
+}
+
+/// Where a tensor comes from.
+#[derive(Debug)]
+enum Entry {
+    /// The file that holds it, and its place there.
+    Stored(usize, TensorInfo),
+    /// A recipe, and what it takes the place of.
+    Computed { dtype: Dtype, shape: Vec<usize>, recipe: Arc<dyn Compute>, under: Option<Box<Entry>> },
 }
 
 /// One safetensors file.
@@ -116,6 +123,7 @@ impl Checkpoint {
         }
         Error::all(faults)?;
         tensors.sort_by(|a, _, b, _| natural_cmp(a, b));
+        let tensors = tensors.into_iter().map(|(name, (shard, info))| (name, Entry::Stored(shard, info))).collect();
         Ok(Self { path: path.to_owned(), folder: path.is_dir(), config, files: shards, tensors })
     }
 
@@ -147,35 +155,64 @@ impl Checkpoint {
         self.tensors.keys().map(String::as_str)
     }
 
-    /// A tensor by name.
-    pub fn get(&self, name: &str) -> Option<TensorView<'_>> {
-        let (shard, info) = self.tensors.get(name)?;
-        TensorView::new(info.dtype, &info.shape, self.files[*shard].map.get(info.start..info.end)?)
+    /// What is known of a tensor without reading it.
+    pub fn describe(&self, name: &str) -> Option<Description<'_>> {
+        Some(self.tensors.get(name)?.describe())
     }
 
-    /// Tells the operating system that the weights will be read from front to back. Where it does not listen, reading is
-    /// slower and no different.
-    pub fn advise_sequential(&self) {
-        for shard in &self.files {
-            let _ = shard.map.advise(Advice::Sequential);
+    /// A tensor by name, borrowed from its file or computed now; `None` where there is none of that name.
+    ///
+    /// Time and memory: none for a stored tensor, the tensor itself for a computed one.
+    ///
+    /// Errors: the recipe's, naming the model and the tensor.
+    pub fn tensor(&self, name: &str) -> Result<Option<Tensor<'_>>> {
+        self.tensors.get(name).map(|entry| self.read(name, entry)).transpose()
+    }
+
+    /// A tensor as it lies in its file; `None` also where it is computed (see [`Checkpoint::tensor`]).
+    pub fn stored(&self, name: &str) -> Option<TensorView<'_>> {
+        match self.tensors.get(name)? {
+            Entry::Stored(shard, info) => self.mapped(*shard, info),
+            Entry::Computed { .. } => None,
         }
     }
 
-    /// Gives back the memory that a tensor's pages take in this process, once it has been used: they are read from the
-    /// file again when it is looked at again. Pages that it shares with a neighbour stay.
-    pub fn release(&self, name: &str) {
-        let Some((shard, info)) = self.tensors.get(name) else { return };
-        let (start, end) = (info.start.next_multiple_of(PAGE), info.end / PAGE * PAGE);
-        if start < end {
-            // SAFETY: a shared, read-only mapping of a file: dropped pages come back from the file as they were.
-            let _ =
-                unsafe { self.files[*shard].map.unchecked_advise_range(UncheckedAdvice::DontNeed, start, end - start) };
+    fn mapped<'c>(&'c self, shard: usize, info: &'c TensorInfo) -> Option<TensorView<'c>> {
+        TensorView::new(info.dtype, &info.shape, self.files.get(shard)?.map.get(info.start..info.end)?)
+    }
+
+    fn read<'c>(&'c self, name: &str, entry: &'c Entry) -> Result<Tensor<'c>> {
+        let broken = |problem: &str| Error::data(format!("{}: tensor `{name}`", self.path.display()), problem);
+        match entry {
+            Entry::Stored(shard, info) => {
+                self.mapped(*shard, info).map(Tensor::from).ok_or_else(|| broken("it is no longer where it was"))
+            }
+            Entry::Computed { shape, recipe, under, .. } => {
+                let under = under.as_ref().map(|entry| self.read(name, entry)).transpose()?;
+                let (dtype, bytes) = recipe.compute(under.as_ref().map(Tensor::view))?;
+                Tensor::computed(dtype, shape, bytes)
+                    .ok_or_else(|| broken("what was computed for it does not fit its shape"))
+            }
         }
     }
 
-    /// The file that holds a tensor.
+    /// Lets `recipe` compute the tensor `name` from now on, in place of what had that name, which it is given.
+    pub fn compute(&mut self, name: &str, dtype: Dtype, shape: Vec<usize>, recipe: Arc<dyn Compute>) {
+        let under = self.tensors.shift_remove(name).map(Box::new);
+        let entry = Entry::Computed { dtype, shape, recipe, under };
+        let at = self.tensors.binary_search_by(|key, _| natural_cmp(key, name)).unwrap_or_else(|at| at);
+        self.tensors.shift_insert(at, name.to_owned(), entry);
+    }
+
+    /// Takes a tensor out; the file keeps it. Whether there was one.
+    pub fn remove(&mut self, name: &str) -> bool {
+        self.tensors.shift_remove(name).is_some()
+    }
+
+    /// The file that holds a tensor; `None` for one that no file holds.
     pub fn file_of(&self, name: &str) -> Option<&Path> {
-        self.tensors.get(name).map(|(shard, _)| self.files[*shard].path.as_path())
+        let shard = self.tensors.get(name)?.shard()?;
+        self.files.get(shard).map(|shard| shard.path.as_path())
     }
 
     /// The files that hold the weights.
@@ -198,9 +235,25 @@ impl Checkpoint {
         self.tensors.is_empty()
     }
 
-    /// Bytes of all tensors.
+    /// Bytes of all tensors in their declared types.
     pub fn total_bytes(&self) -> u64 {
-        self.tensors.values().map(|(_, info)| (info.end - info.start) as u64).sum()
+        self.tensors.values().map(|entry| entry.describe().bytes()).sum()
+    }
+}
+
+impl Entry {
+    fn describe(&self) -> Description<'_> {
+        match self {
+            Entry::Stored(_, info) => Description { dtype: info.dtype, shape: &info.shape },
+            Entry::Computed { dtype, shape, .. } => Description { dtype: *dtype, shape },
+        }
+    }
+
+    fn shard(&self) -> Option<usize> {
+        match self {
+            Entry::Stored(shard, _) => Some(*shard),
+            Entry::Computed { under, .. } => under.as_ref()?.shard(),
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 //! | [`Checkpoint`] | opens a folder or a file; headers are checked, weights stay where they are |
 //! | [`CheckpointWriter`] | writes a folder or a file: staged, in any order, renamed when whole |
 //! | [`TensorView`], [`Dtype`] | stored tensors, and their conversion to and from `f32` |
+//! | [`Compute`], [`Tensor`] | tensors that are computed when they are read |
 //! | [`inspect`], [`compare`] | norms and extremes of tensors; how far two checkpoints are apart |
 //! | [`Replace`], [`refuse_output_onto_input`] | what an output may take the place of, so that nothing is lost |
 //!
@@ -23,12 +24,13 @@
 //!
 //! let model = Checkpoint::open(&target)?;
 //! let mut values = [0.0; 4];
-//! model.get("layers.0.weight").unwrap().read(0, &mut values);
+//! model.stored("layers.0.weight").unwrap().read(0, &mut values);
 //! assert_eq!(values, [1.0, 2.0, 3.0, 4.0]);
 //! # Ok::<(), consilience_core::Error>(())
 //! ```
 
 mod claim;
+mod computed;
 mod dtype;
 mod folder;
 mod guard;
@@ -43,6 +45,7 @@ mod unique;
 mod view;
 mod writer;
 
+pub use computed::{Compute, Description, Tensor};
 pub use dtype::{Dtype, bf16_nearest};
 pub use folder::Checkpoint;
 pub use guard::refuse_output_onto_input;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use consilience_core::Result;
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -49,20 +50,26 @@ pub struct Stats {
 
 /// Lists the tensors of `checkpoint` in natural order; with `stats`, reads all weights once, in parallel and in blocks of
 /// 64 Ki elements.
-pub fn inspect(checkpoint: &Checkpoint, stats: bool) -> Vec<TensorSummary> {
+///
+/// Errors: a tensor that cannot be computed.
+pub fn inspect(checkpoint: &Checkpoint, stats: bool) -> Result<Vec<TensorSummary>> {
     let names: Vec<&str> = checkpoint.names().collect();
     names
         .into_par_iter()
-        .filter_map(|name| {
-            let view = checkpoint.get(name)?;
+        .filter_map(|name| Some((name, checkpoint.describe(name)?)))
+        .map(|(name, tensor)| {
+            let stats = match stats && tensor.dtype.is_float() {
+                true => checkpoint.tensor(name)?.map(|tensor| statistics(tensor.view())),
+                false => None,
+            };
             let file = checkpoint.file_of(name).and_then(|path| path.file_name()).unwrap_or_default();
-            Some(TensorSummary {
+            Ok(TensorSummary {
                 name: name.to_owned(),
-                dtype: view.dtype().name(),
-                shape: view.shape().to_vec(),
-                bytes: view.bytes().len() as u64,
+                dtype: tensor.dtype.name(),
+                shape: tensor.shape.to_vec(),
+                bytes: tensor.bytes(),
                 file: file.to_string_lossy().into_owned(),
-                stats: (stats && view.dtype().is_float()).then(|| statistics(view)),
+                stats,
             })
         })
         .collect()
@@ -168,30 +175,34 @@ impl Comparison {
 }
 
 /// Compares two checkpoints tensor by tensor, in parallel and in blocks of 64 Ki elements.
-pub fn compare(a: &Checkpoint, b: &Checkpoint) -> Comparison {
+///
+/// Errors: a tensor that cannot be computed.
+pub fn compare(a: &Checkpoint, b: &Checkpoint) -> Result<Comparison> {
     let lacking = |from: &Checkpoint, other: &Checkpoint| {
-        from.names().filter(|name| other.get(name).is_none()).map(str::to_owned).collect()
+        from.names().filter(|name| other.describe(name).is_none()).map(str::to_owned).collect()
     };
     let mut names: Vec<&str> =
-        a.names().filter(|name| b.get(name).is_some()).collect::<BTreeSet<_>>().into_iter().collect();
+        a.names().filter(|name| b.describe(name).is_some()).collect::<BTreeSet<_>>().into_iter().collect();
     names.sort_by(|a, b| natural_cmp(a, b));
     let shared = names
         .into_par_iter()
-        .filter_map(|name| {
-            let (x, y) = (a.get(name)?, b.get(name)?);
+        .map(|name| {
+            let (Some(x), Some(y)) = (a.tensor(name)?, b.tensor(name)?) else { return Ok(None) };
+            let (x, y) = (x.view(), y.view());
             let fits = x.shape() == y.shape();
             let equal = fits && x.dtype() == y.dtype() && x.bytes() == y.bytes();
             let floats = x.dtype().is_float() && y.dtype().is_float();
-            Some(Difference {
+            Ok(Some(Difference {
                 name: name.to_owned(),
                 a: (x.dtype().name(), x.shape().to_vec()),
                 b: (y.dtype().name(), y.shape().to_vec()),
                 distance: (fits && floats).then(|| distance(x, y)),
                 equal,
-            })
+            }))
         })
-        .collect();
-    Comparison { only_a: lacking(a, b), only_b: lacking(b, a), shared }
+        .filter_map(Result::transpose)
+        .collect::<Result<_>>()?;
+    Ok(Comparison { only_a: lacking(a, b), only_b: lacking(b, a), shared })
 }
 
 fn distance(a: TensorView<'_>, b: TensorView<'_>) -> Distance {

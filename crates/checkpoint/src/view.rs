@@ -17,6 +17,11 @@ impl<'a> TensorView<'a> {
         (elements.checked_mul(dtype.size())? == bytes.len()).then_some(Self { dtype, shape, bytes })
     }
 
+    /// As [`TensorView::new`] where it has been made sure that the bytes fit.
+    pub(crate) fn checked(dtype: Dtype, shape: &'a [usize], bytes: &'a [u8]) -> Self {
+        Self { dtype, shape, bytes }
+    }
+
     /// The element type.
     pub fn dtype(&self) -> Dtype {
         self.dtype

@@ -26,21 +26,21 @@ fn statistics_count_what_is_not_finite_and_leave_it_out() {
         ("w", Dtype::F32, bytemuck::cast_slice(&values)),
         ("steps", Dtype::I64, bytemuck::cast_slice(&integers)),
     ]);
-    let found = inspect(&checkpoint, true);
+    let found = inspect(&checkpoint, true).unwrap();
     assert_eq!(found.iter().map(|t| t.name.as_str()).collect::<Vec<_>>(), ["steps", "w"]);
     assert!(found[0].stats.is_none());
     let stats = found[1].stats.unwrap();
     assert_eq!((stats.norm, stats.mean, stats.min, stats.max), (5.0, -0.2, -4.0, 3.0));
     assert_eq!((stats.nan, stats.infinite, stats.zero), (1, 2, 3));
     assert_eq!((found[1].bytes, found[1].file.as_str(), found[1].dtype), (32, "model.safetensors", "F32"));
-    assert!(inspect(&checkpoint, false).iter().all(|t| t.stats.is_none()));
+    assert!(inspect(&checkpoint, false).unwrap().iter().all(|t| t.stats.is_none()));
 }
 
 #[test]
 fn statistics_of_many_blocks_do_not_depend_on_their_edges() {
     let values: Vec<f32> = (0..200_003).map(|i| ((i * 7919) % 1000) as f32 / 500.0 - 1.0).collect();
     let checkpoint = checkpoint(&[("w", Dtype::F32, bytemuck::cast_slice(&values))]);
-    let stats = inspect(&checkpoint, true)[0].stats.unwrap();
+    let stats = inspect(&checkpoint, true).unwrap()[0].stats.unwrap();
     let sum: f64 = values.iter().map(|v| f64::from(*v)).sum();
     let squares: f64 = values.iter().map(|v| f64::from(*v).powi(2)).sum();
     assert!((stats.norm / squares.sqrt() - 1.0).abs() < 1e-12);
@@ -51,14 +51,14 @@ fn statistics_of_many_blocks_do_not_depend_on_their_edges() {
 fn a_checkpoint_does_not_differ_from_itself() {
     let values = [1.0_f32, f32::NAN, -0.0];
     let a = checkpoint(&[("w", Dtype::F32, bytemuck::cast_slice(&values))]);
-    let found = compare(&a, &a);
+    let found = compare(&a, &a).unwrap();
     assert!(found.is_equal());
     assert_eq!(found.shared[0].distance.unwrap().differing, 0);
     // The same holds of 16-bit types.
     let halves = [0x7e00_u16, 0x3c00, 0x8000];
     for dtype in [Dtype::F16, Dtype::BF16] {
         let a = checkpoint(&[("w", dtype, bytemuck::cast_slice(&halves))]);
-        assert_eq!(compare(&a, &a).shared[0].distance.unwrap().differing, 0);
+        assert_eq!(compare(&a, &a).unwrap().shared[0].distance.unwrap().differing, 0);
     }
 }
 
@@ -78,7 +78,7 @@ fn differences_are_those_of_the_definitions() {
         ("shape", Dtype::F32, bytemuck::cast_slice(&a[..2])),
         ("theirs", Dtype::U8, &[1]),
     ]);
-    let found = compare(&first, &second);
+    let found = compare(&first, &second).unwrap();
     assert_eq!(
         (found.only_a.as_slice(), found.only_b.as_slice()),
         (&["mine".to_owned()][..], &["theirs".to_owned()][..])

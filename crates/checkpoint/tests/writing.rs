@@ -24,7 +24,7 @@ fn replacing(replace: Replace) -> WriterOptions {
 fn first_value(path: &Path) -> f32 {
     let checkpoint = Checkpoint::open(path).unwrap();
     let mut value = [f32::NAN];
-    checkpoint.get("a").unwrap().read(0, &mut value);
+    checkpoint.stored("a").unwrap().read(0, &mut value);
     value[0]
 }
 
@@ -78,7 +78,7 @@ fn shards_fill_up_in_order_and_a_large_tensor_has_its_own() {
     assert_eq!(list(target.parent().unwrap()), ["out"]);
     let checkpoint = Checkpoint::open(&target).unwrap();
     let mut values = [0.0; 1000];
-    checkpoint.get("huge").unwrap().read(0, &mut values);
+    checkpoint.stored("huge").unwrap().read(0, &mut values);
     assert_eq!(values, [3.0; 1000]);
 }
 
@@ -118,7 +118,7 @@ fn threads_write_at_once() {
     let checkpoint = Checkpoint::open(&target).unwrap();
     for tensor in 0..8 {
         let mut values = [0.0; 1024];
-        checkpoint.get(&format!("w.{tensor}")).unwrap().read(0, &mut values);
+        checkpoint.stored(&format!("w.{tensor}")).unwrap().read(0, &mut values);
         assert!((0..1024).all(|i| values[i] == (tensor * 4 + i / 256) as f32));
     }
 }
@@ -426,7 +426,7 @@ fn killed_at_any_moment_the_target_is_absent_or_whole() {
                 continue;
             }
             let checkpoint = Checkpoint::open(&target).unwrap_or_else(|e| panic!("{}", messages(&e)));
-            let bytes: Vec<&[u8]> = checkpoint.names().map(|name| checkpoint.get(name).unwrap().bytes()).collect();
+            let bytes: Vec<&[u8]> = checkpoint.names().map(|name| checkpoint.stored(name).unwrap().bytes()).collect();
             assert_eq!(bytes.len(), layout.len());
             let first: [u8; 4] = bytes[0][..4].try_into().unwrap();
             assert!(bytes.iter().all(|tensor| tensor.len() == 200_000 && tensor.chunks(4).all(|v| v == first)));

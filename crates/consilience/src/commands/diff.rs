@@ -12,7 +12,7 @@ use crate::terminal::{json, say};
 /// Tells which tensors differ.
 pub fn run(arguments: &cli::Diff, quiet: bool) -> Result<ExitCode> {
     let (a, b) = (Checkpoint::open(&arguments.a)?, Checkpoint::open(&arguments.b)?);
-    let found = compare(&a, &b);
+    let found = compare(&a, &b)?;
     let code = if arguments.exit_code && !found.is_equal() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
     if arguments.json {
         json(&found)?;

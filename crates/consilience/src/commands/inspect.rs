@@ -12,7 +12,7 @@ use crate::terminal::{bytes, json, say};
 /// Lists the tensors of a checkpoint.
 pub fn run(arguments: &cli::Inspect, quiet: bool) -> Result<()> {
     let checkpoint = Checkpoint::open(&arguments.path)?;
-    let tensors = inspect(&checkpoint, arguments.stats);
+    let tensors = inspect(&checkpoint, arguments.stats)?;
     if arguments.json {
         return json(&tensors);
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use consilience_checkpoint::{Checkpoint, CheckpointWriter, Dtype, TensorView};
+use consilience_checkpoint::{Checkpoint, CheckpointWriter, Dtype, Tensor, TensorView};
 use consilience_core::{Error, Progress, Result};
 
 use super::kernel::{COPY, Kernel};
@@ -45,11 +45,12 @@ pub struct InputTensor {
 }
 
 impl InputTensor {
-    /// The tensor.
+    /// The tensor, read or computed.
     ///
-    /// Errors: the model has none of that name.
-    pub fn view<'c>(&self, checkpoints: &'c [Checkpoint]) -> Result<TensorView<'c>> {
-        checkpoints.get(self.model).and_then(|c| c.get(&self.name)).ok_or_else(|| {
+    /// Errors: the model has none of that name, or it cannot be computed.
+    pub fn read<'c>(&self, checkpoints: &'c [Checkpoint]) -> Result<Tensor<'c>> {
+        let tensor = checkpoints.get(self.model).map(|c| c.tensor(&self.name)).transpose()?.flatten();
+        tensor.ok_or_else(|| {
             let argument = checkpoints.get(self.model).map_or(String::new(), |c| c.path().display().to_string());
             Error::data(argument, format!("there is no tensor `{}`", self.name))
         })
@@ -101,7 +102,8 @@ impl Job {
             Work::Keep(inputs) => self.keep(inputs, checkpoints, &sink),
             Work::Merge { inputs, base, kernel } => {
                 let output = Output { dtype: self.dtype, sink: &sink };
-                let views = inputs.iter().map(|input| input.view(checkpoints)).collect::<Result<Vec<_>>>()?;
+                let tensors = inputs.iter().map(|input| input.read(checkpoints)).collect::<Result<Vec<_>>>()?;
+                let views: Vec<TensorView<'_>> = tensors.iter().map(Tensor::view).collect();
                 if let ([view], true) = (&views[..], kernel.is_copy() && allow_nan)
                     && view.dtype() == self.dtype
                 {
@@ -140,9 +142,11 @@ impl Job {
     fn keep(&self, inputs: &[InputTensor], checkpoints: &[Checkpoint], sink: &TensorSink<'_>) -> Result<()> {
         let mut inputs_left = inputs.iter();
         let Some(first) = inputs_left.next() else { return Ok(()) };
-        let kept = first.view(checkpoints)?;
+        let tensor = first.read(checkpoints)?;
+        let kept = tensor.view();
         for other in inputs_left {
-            let view = other.view(checkpoints)?;
+            let tensor = other.read(checkpoints)?;
+            let view = tensor.view();
             if view.dtype() != kept.dtype() || view.bytes() != kept.bytes() {
                 return Err(Error::data(
                     first.label(checkpoints),

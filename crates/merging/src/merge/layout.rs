@@ -228,7 +228,7 @@ impl Builder<'_> {
         for (source, input) in names_in.iter().enumerate() {
             let model = spot.slice.sources[source].model;
             let checkpoint = &self.checkpoints[model];
-            if checkpoint.get(input).is_some() {
+            if checkpoint.describe(input).is_some() {
                 present.push((source, InputTensor { model, name: input.as_str().into() }));
             } else if let Some(tied) = tied_source(checkpoint, input) {
                 present.push((source, InputTensor { model, name: tied.into() }));
@@ -263,15 +263,15 @@ impl Builder<'_> {
                 return self.copy(name, input);
             }
         }
-        let views: Vec<_> = present.iter().filter_map(|(_, i)| self.checkpoints[i.model].get(&i.name)).collect();
+        let views: Vec<_> = present.iter().filter_map(|(_, i)| self.checkpoints[i.model].describe(&i.name)).collect();
         let Some(first) = views.first() else { return };
-        if views.iter().any(|v| !v.dtype().is_float()) {
+        if views.iter().any(|v| !v.dtype.is_float()) {
             let kept = present.iter().map(|(_, input)| input.clone()).collect();
-            if let Some(scaled) = views.iter().find(|v| matches!(v.dtype(), Dtype::F8E4M3 | Dtype::F8E5M2)) {
+            if let Some(scaled) = views.iter().find(|v| matches!(v.dtype, Dtype::F8E4M3 | Dtype::F8E5M2)) {
                 self.faults.push(
                     Error::data(
                         format!("tensor `{name}`"),
-                        format!("its type is {}, whose scales only its quantiser knows", scaled.dtype()),
+                        format!("its type is {}, whose scales only its quantiser knows", scaled.dtype),
                     )
                     .with_help("merge the model in bf16, f16 or f32, and quantise the result"),
                 );
@@ -279,10 +279,10 @@ impl Builder<'_> {
             }
             return self.keep(name, kept);
         }
-        if let Some(odd) = views.iter().position(|v| v.shape() != first.shape()) {
+        if let Some(odd) = views.iter().position(|v| v.shape != first.shape) {
             let of = |i: usize| {
                 let (_, input) = &present[i];
-                format!("{:?} in {}", views[i].shape(), self.checkpoints[input.model].path().display())
+                format!("{:?} in {}", views[i].shape, self.checkpoints[input.model].path().display())
             };
             let vocabulary = if is_vocabulary(&name) {
                 "the vocabularies differ in size: merge models that share one, or resize their embeddings first"
@@ -295,8 +295,8 @@ impl Builder<'_> {
             );
             return;
         }
-        let promoted = views.iter().skip(1).try_fold(first.dtype(), |dtype, v| dtype.promote(v.dtype()));
-        let dtype = self.config.out_dtype.or(self.config.dtype).or(promoted).unwrap_or(first.dtype());
+        let promoted = views.iter().skip(1).try_fold(first.dtype, |dtype, v| dtype.promote(v.dtype));
+        let dtype = self.config.out_dtype.or(self.config.dtype).or(promoted).unwrap_or(first.dtype);
         let inputs: Vec<config::InputTensor<'_>> = present
             .iter()
             .map(|(source, _)| config::InputTensor { source: *source, name: &names_in[*source] })
@@ -307,7 +307,7 @@ impl Builder<'_> {
         });
         match kernel {
             Ok(kernel) => {
-                let shape = first.shape().to_vec();
+                let shape = first.shape.to_vec();
                 let inputs = present.into_iter().map(|(_, input)| input).collect();
                 self.add(Job { name, shape, dtype, work: Work::Merge { inputs, base, kernel } });
             }
@@ -320,20 +320,19 @@ impl Builder<'_> {
     }
 
     fn dtype(&self, input: &InputTensor) -> Option<Dtype> {
-        self.checkpoints[input.model].get(&input.name).map(|view| view.dtype())
+        self.checkpoints[input.model].describe(&input.name).map(|tensor| tensor.dtype)
     }
 
     fn keep(&mut self, name: String, inputs: Vec<InputTensor>) {
-        let Some(view) = inputs.first().and_then(|i| self.checkpoints[i.model].get(&i.name)) else { return };
-        let (shape, dtype) = (view.shape().to_vec(), view.dtype());
+        let Some(view) = inputs.first().and_then(|i| self.checkpoints[i.model].describe(&i.name)) else { return };
+        let (shape, dtype) = (view.shape.to_vec(), view.dtype);
         self.add(Job { name, shape, dtype, work: Work::Keep(inputs) });
     }
 
     fn copy(&mut self, name: String, inputs: Vec<InputTensor>) {
-        let Some(view) = inputs.first().and_then(|i| self.checkpoints[i.model].get(&i.name)) else { return };
-        let shape = view.shape().to_vec();
-        let dtype =
-            self.config.out_dtype.or(self.config.dtype).filter(|_| view.dtype().is_float()).unwrap_or(view.dtype());
+        let Some(view) = inputs.first().and_then(|i| self.checkpoints[i.model].describe(&i.name)) else { return };
+        let shape = view.shape.to_vec();
+        let dtype = self.config.out_dtype.or(self.config.dtype).filter(|_| view.dtype.is_float()).unwrap_or(view.dtype);
         self.add(Job { name, shape, dtype, work: Work::Merge { inputs, base: None, kernel: COPY } });
     }
 
@@ -378,7 +377,7 @@ fn tied_source(checkpoint: &Checkpoint, name: &str) -> Option<&'static str> {
     if !names::is_head(name) {
         return None;
     }
-    EMBEDDINGS.into_iter().find(|embeddings| checkpoint.get(embeddings).is_some())
+    EMBEDDINGS.into_iter().find(|embeddings| checkpoint.describe(embeddings).is_some())
 }
 
 /// Where in the configuration a fault stands, or what it says where it has no place.
