@@ -53,12 +53,15 @@ fn parameters_out_of_range_are_told_with_their_line() {
     ] {
         refused(&scene, &TIES.replacen(from, to, 1), &[says]);
     }
-    for t in [".nan", "-.inf", "far", "[0, .nan]"] {
+    for t in [".nan", "-.inf", "far", "[0, .nan]", "1.3", "-0.1", "[0, 2]"] {
         let yaml = format!(
             "merge_method: slerp\nbase_model: base\nmodels: [{{model: base}}, {{model: math}}]\nparameters:\n  t: {t}\n"
         );
         refused(&scene, &yaml, &["merge.yml:5:", "`t`"]);
     }
+    let near =
+        "merge_method: nearswap\nbase_model: base\nmodels: [{model: base}, {model: math}]\nparameters: {t: -1}\n";
+    refused(&scene, near, &["merge.yml:4:", "`t` = -1", "at least 0"]);
     let zero = LINEAR.replace("weight: 1", "weight: 0");
     refused(&scene, &zero, &["merge.yml:2:", "sum to 0", "`normalize: false`"]);
 }

@@ -108,12 +108,23 @@ pub trait Combine: Sync {
     fn combine(&self, chunk: Chunk<'_>, scratch: &mut [f32], out: &mut [f32]);
 }
 
+thread_local! {
+    /// The encoded panel, kept from tensor to tensor: the pages of a fresh one would each cost a fault.
+    static ENCODED: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) };
+}
+
 /// What a thread needs in the last pass.
 struct Buffers {
     decoded: Vec<f32>,
     scratch: Vec<f32>,
     merged: Vec<f32>,
     bytes: Vec<u8>,
+}
+
+impl Drop for Buffers {
+    fn drop(&mut self) {
+        ENCODED.set(std::mem::take(&mut self.bytes));
+    }
 }
 
 impl<'a> Group<'a> {
@@ -372,9 +383,11 @@ impl<'a> Group<'a> {
                 decoded: self.scratch(CHUNK),
                 scratch: vec![0.0; CHUNK * combine.buffers()],
                 merged: vec![0.0; CHUNK],
-                bytes: vec![0_u8; PANEL.min(len) * size],
+                bytes: ENCODED.take(),
             },
-            |Buffers { decoded, scratch, merged, bytes }, panel| {
+            |buffers, panel| {
+                let Buffers { decoded, scratch, merged, bytes } = buffers;
+                bytes.resize(bytes.len().max(PANEL.min(len) * size), 0);
                 let (start, end) = (panel * PANEL, ((panel + 1) * PANEL).min(len));
                 let bytes = &mut bytes[..(end - start) * size];
                 let mut overflow = None;

@@ -27,7 +27,7 @@ pub static METHODS: [Method; 20] = [
         parameters: &[shared(
             "t",
             DefaultValue::Required,
-            Range::Any,
+            Range::Within(0.0, 1.0),
             "how far to go: 0 is the base, 1 the other model",
         )],
         ..COMMON
@@ -174,7 +174,7 @@ pub static METHODS: [Method; 20] = [
         min_inputs: 2,
         max_inputs: Some(2),
         optional: OptionalTensor::PassBase,
-        parameters: &[shared("t", DefaultValue::Required, Range::Any, "the distance that counts as close")],
+        parameters: &[shared("t", DefaultValue::Required, Range::AtLeast(0.0), "the distance that counts as close")],
         ..TASK_VECTORS
     },
     Method {
