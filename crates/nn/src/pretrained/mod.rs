@@ -9,10 +9,14 @@
 //! The parameters of a network are those that a merge is about; heads of tasks stand apart and are frozen. A merged result
 //! becomes an ordinary folder again by [`Found::store`], with the tensors of [`Found::unused`] kept from the base.
 
+mod causal;
 mod config;
 pub(crate) mod layers;
+mod llama;
 mod load;
 mod names;
+mod rotary;
+mod tied;
 mod tokens;
 
 use std::sync::Arc;
@@ -22,6 +26,7 @@ use consilience_checkpoint::Checkpoint;
 use consilience_core::{Result, Samples};
 
 pub use config::{HiddenAct, ModelConfig};
+pub use llama::{Llama, LlamaLayer, Perplexity, perplexity};
 pub use load::{StoredTensor, load_parameters};
 pub use names::{Found, Mapping, Place};
 pub use tokens::{Tokens, check_texts};
