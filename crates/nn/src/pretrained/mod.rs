@@ -11,11 +11,13 @@
 
 mod causal;
 mod config;
+mod label_words;
 pub(crate) mod layers;
 mod llama;
 mod load;
 mod names;
 mod rotary;
+mod t5;
 mod tied;
 mod tokens;
 
@@ -26,9 +28,11 @@ use consilience_checkpoint::Checkpoint;
 use consilience_core::{Result, Samples};
 
 pub use config::{HiddenAct, ModelConfig};
+pub use label_words::LabelWords;
 pub use llama::{Llama, LlamaLayer, Perplexity, perplexity};
 pub use load::{StoredTensor, load_parameters};
 pub use names::{Found, Mapping, Place};
+pub use t5::T5;
 pub use tokens::{Tokens, check_texts};
 
 use crate::{Layout, Parameters, Tapped};
