@@ -75,7 +75,7 @@ impl Batch for Tokens {
 }
 
 /// The length of the texts of samples with `shape`.
-fn text_length(shape: &[usize]) -> Result<usize> {
+pub(super) fn text_length(shape: &[usize]) -> Result<usize> {
     match shape {
         [2, length] if *length > 0 => Ok(*length),
         _ => Err(Error::shape("example", shape, "[2, length], token ids and attention mask")),
