@@ -12,7 +12,7 @@
 //! | [`report`] | one page from tables, figures and text: HTML, Markdown, JSON |
 //! | [`plot`] | lines, scatter, bars and heat maps as SVG |
 //! | [`write_atomically`] | files that are whole or absent |
-//! | `testing` (a feature) | the check that every method with a `fit` must pass |
+//! | `testing` (a feature) | what tests share: the check of every `fit`, a recording progress, a Python with peers |
 //!
 //! ```
 //! use consilience_core::{Seed, data, metrics};

@@ -1,11 +1,11 @@
 //! Training, evaluation and files, as a user of the crate meets them.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use consilience_core::{Error, LabelledSamples, Progress, Samples, Seed, Silent, Unit};
+use consilience_core::testing::Recorder;
+use consilience_core::{Error, LabelledSamples, Samples, Seed, Silent};
 use consilience_nn::backbones::{Mlp, MlpConfig, NormKind, ResNetConfig};
 use consilience_nn::{
     Classifier, Length, Optimizer, Parameters, Schedule, Training, accuracy, load_safetensors, logits, save_safetensors,
@@ -111,32 +111,14 @@ fn rates_follow_their_schedule() {
     assert_eq!(rate(Schedule::Linear, 3, 3), 2.0);
 }
 
-/// Asks to stop after three steps.
-#[derive(Default)]
-struct Impatient(AtomicUsize, AtomicUsize);
-
-impl Progress for Impatient {
-    fn begin(&self, _task: &str, total: u64, _unit: Unit) {
-        assert_eq!(total, 5);
-    }
-    fn advance(&self, amount: u64) {
-        self.0.fetch_add(amount as usize, Ordering::Relaxed);
-    }
-    fn end(&self) {
-        self.1.fetch_add(1, Ordering::Relaxed);
-    }
-    fn stopped(&self) -> bool {
-        self.0.load(Ordering::Relaxed) >= 3
-    }
-}
-
 #[test]
 fn training_stops_on_request_and_refuses_bad_input() {
     let (model, data) = (network(), quadrants(10, 5));
     let five = Training { length: Length::Steps(5), ..Default::default() };
-    let impatient = Impatient::default();
+    let impatient = Recorder::stopping_after(3);
     assert!(matches!(five.fit(&model, &data, &impatient), Err(Error::Stopped)));
-    assert_eq!((impatient.0.into_inner(), impatient.1.into_inner()), (3, 1));
+    assert_eq!((impatient.advanced(), impatient.ended()), (3, 1));
+    assert_eq!(impatient.tasks()[0].1, 5);
 
     let refused = |training: Training| training.fit(&model, &data, &Silent).map(|_| ()).unwrap_err().to_string();
     assert!(refused(Training { batch: 0, ..five.clone() }).starts_with("batch = 0"));

@@ -127,10 +127,9 @@ impl Progress for StopOnly<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
-
     use super::*;
     use crate::claim::{Bar, Paper, Verdict};
+    use crate::testing::Recorder;
 
     fn measure(scale: Scale, seed: Seed, progress: &dyn Progress) -> Result<Measurements> {
         progress.begin("training", 1, Unit::Steps);
@@ -159,34 +158,14 @@ mod tests {
         run: measure,
     };
 
-    #[derive(Default)]
-    struct Log(Mutex<Vec<String>>);
-    impl Progress for Log {
-        fn begin(&self, task: &str, total: u64, _unit: Unit) {
-            self.0.lock().unwrap().push(format!("{task} of {total}"));
-        }
-        fn advance(&self, _amount: u64) {}
-        fn end(&self) {}
-    }
-
-    struct Stopper;
-    impl Progress for Stopper {
-        fn begin(&self, _task: &str, _total: u64, _unit: Unit) {}
-        fn advance(&self, _amount: u64) {}
-        fn end(&self) {}
-        fn stopped(&self) -> bool {
-            true
-        }
-    }
-
     #[test]
     fn full_scale_judges() {
-        let log = Log::default();
+        let log = Recorder::default();
         let outcome = Runner { scale: Scale::Full, ..Default::default() }.run(&CLAIM, &log).unwrap();
         assert_eq!(outcome.seeds.len(), 4);
         assert_eq!(outcome.verdict, Verdict::Partly, "the required bar is missed, the falsifying one met");
         assert_eq!(outcome.bars.iter().map(|b| b.met).collect::<Vec<_>>(), [true, false]);
-        assert_eq!(log.0.lock().unwrap()[3], "made-up 4/4: training of 1");
+        assert_eq!(log.tasks()[3], ("made-up 4/4: training".to_owned(), 1));
         let parallel =
             Runner { scale: Scale::Full, parallel: true, ..Default::default() }.run(&CLAIM, &Silent).unwrap();
         assert_eq!(parallel.summary, outcome.summary);
@@ -208,7 +187,7 @@ mod tests {
 
     #[test]
     fn stops_and_refuses_no_seeds() {
-        assert!(matches!(Runner::default().run(&CLAIM, &Stopper), Err(Error::Stopped)));
+        assert!(matches!(Runner::default().run(&CLAIM, &Recorder::stopping_after(0)), Err(Error::Stopped)));
         let none = Runner { seeds: Some(0), ..Default::default() }.run(&CLAIM, &Silent);
         assert_eq!(none.unwrap_err().to_string(), "seeds = 0, wanted at least 1");
     }

@@ -121,7 +121,8 @@ fn run(task: &str, client: &Client, folder: &Path, progress: &dyn Progress) -> R
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Silent, Unit};
+    use crate::Silent;
+    use crate::testing::Recorder;
 
     fn client(program: &'static [&'static str], arguments: &[&str]) -> Client {
         let arguments = arguments.iter().map(|a| (*a).to_owned()).collect();
@@ -150,21 +151,11 @@ mod tests {
         assert!(run("thing", &client(&["sh"], &["-c", "exit 0"]), folder.path(), &Silent).is_ok());
     }
 
-    struct Stopper;
-    impl Progress for Stopper {
-        fn begin(&self, _task: &str, _total: u64, _unit: Unit) {}
-        fn advance(&self, _amount: u64) {}
-        fn end(&self) {}
-        fn stopped(&self) -> bool {
-            true
-        }
-    }
-
     #[cfg(unix)]
     #[test]
     fn stopping_ends_the_client() {
         let folder = tempfile::tempdir().unwrap();
         let slow = client(&["sh"], &["-c", "sleep 600"]);
-        assert!(matches!(run("thing", &slow, folder.path(), &Stopper), Err(Error::Stopped)));
+        assert!(matches!(run("thing", &slow, folder.path(), &Recorder::stopping_after(0)), Err(Error::Stopped)));
     }
 }

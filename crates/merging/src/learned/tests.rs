@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use consilience_core::{Error, Progress, Result, Silent, Unit};
+use consilience_core::testing::Recorder;
+use consilience_core::{Error, Result, Silent};
 use consilience_nn::Parameters;
 
 use super::*;
@@ -25,17 +26,6 @@ struct Flat;
 impl Objective for Flat {
     fn value_and_gradient(&self, theta: &Parameters, _step: u64, _part: Part) -> Result<(f32, Parameters)> {
         Ok((0.0, Parameters::zeros(Arc::clone(theta.layout()))))
-    }
-}
-
-struct Stopper;
-
-impl Progress for Stopper {
-    fn begin(&self, _task: &str, _total: u64, _unit: Unit) {}
-    fn advance(&self, _amount: u64) {}
-    fn end(&self) {}
-    fn stopped(&self) -> bool {
-        true
     }
 }
 
@@ -199,7 +189,7 @@ fn bad_settings_pools_and_stops_are_refused() {
     assert!(matches!(am.merge(&unmoved, &Flat, &Silent), Err(Error::Data { .. })));
     assert!(matches!(AdaMerging::default().merge(&unmoved, &Flat, &Silent), Err(Error::Data { .. })));
 
-    assert!(matches!(ta.merge(&pool, &Flat, &Stopper), Err(Error::Stopped)));
-    assert!(matches!(am.merge(&pool, &Flat, &Stopper), Err(Error::Stopped)));
-    assert!(matches!(AdaMerging::default().merge(&pool, &Flat, &Stopper), Err(Error::Stopped)));
+    assert!(matches!(ta.merge(&pool, &Flat, &Recorder::stopping_after(0)), Err(Error::Stopped)));
+    assert!(matches!(am.merge(&pool, &Flat, &Recorder::stopping_after(0)), Err(Error::Stopped)));
+    assert!(matches!(AdaMerging::default().merge(&pool, &Flat, &Recorder::stopping_after(0)), Err(Error::Stopped)));
 }

@@ -51,6 +51,16 @@ impl<'c> ModelConfig<'c> {
         self.value.get("architectures").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
     }
 
+    /// Whether the file says anything of `key`.
+    pub fn has(&self, key: &str) -> bool {
+        self.value.get(key).is_some()
+    }
+
+    /// Whether there is a part of the configuration under `key`.
+    pub fn has_section(&self, key: &str) -> bool {
+        self.value.get(key).is_some_and(Value::is_object)
+    }
+
     /// The part of the configuration under `key`, such as `vision_config`; fails with [`Error::Format`] where there is none.
     pub fn section(&self, key: &str) -> Result<Self> {
         match self.value.get(key) {

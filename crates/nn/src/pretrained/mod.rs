@@ -2,6 +2,9 @@
 //!
 //! | | |
 //! |---|---|
+//! | [`Pretrained`] | any of the networks, by `model_type`; opened from a folder |
+//! | [`ClipVision`], [`Bert`], [`T5`], [`Llama`] | the networks |
+//! | [`TaskHead`] | heads of tasks: class embeddings, classifiers |
 //! | [`Family`] | a kind of network: what it is made of, and where checkpoints hold its parameters |
 //! | [`Mapping`], [`Found`] | parameters and tensors, by name, there and back |
 //! | [`Tokens`] | texts as batches |
@@ -9,15 +12,20 @@
 //! The parameters of a network are those that a merge is about; heads of tasks stand apart and are frozen. A merged result
 //! becomes an ordinary folder again by [`Found::store`], with the tensors of [`Found::unused`] kept from the base.
 
+mod bert;
+mod bert_config;
 mod causal;
+mod clip;
 mod config;
 mod label_words;
 pub(crate) mod layers;
 mod llama;
 mod load;
+mod model;
 mod names;
 mod rotary;
 mod t5;
+mod task_heads;
 mod tied;
 mod tokens;
 
@@ -27,12 +35,17 @@ use burn::tensor::Device;
 use consilience_checkpoint::Checkpoint;
 use consilience_core::{Result, Samples};
 
+pub use bert::{Bert, BertLayer, Pooling};
+pub use bert_config::BertConfig;
+pub use clip::{ClipLayer, ClipVision, ClipVisionConfig};
 pub use config::{HiddenAct, ModelConfig};
 pub use label_words::LabelWords;
 pub use llama::{Llama, LlamaLayer, Perplexity, perplexity};
 pub use load::{StoredTensor, load_parameters};
+pub use model::Pretrained;
 pub use names::{Found, Mapping, Place};
 pub use t5::T5;
+pub use task_heads::{ClassEmbeddings, Classification, TaskHead, logit_scale};
 pub use tokens::{Tokens, check_texts};
 
 use crate::{Layout, Parameters, Tapped};

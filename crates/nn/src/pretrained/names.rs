@@ -1,6 +1,7 @@
 //! Under what names, and in what form, a checkpoint holds the parameters of a network.
 
 use std::collections::HashSet;
+use std::fmt::Display;
 
 use consilience_checkpoint::Checkpoint;
 use consilience_core::{Error, Result};
@@ -45,6 +46,17 @@ impl Place {
     /// The kernel `[out, ...]` of a convolution whose stride is its size, in the network a linear layer on patches.
     pub fn kernel(name: impl Into<String>, shape: impl Into<Vec<usize>>) -> Self {
         Self::new(name, Form::Kernel(shape.into()))
+    }
+
+    /// The part `leaf` of the layer that checkpoints call `layer`: `weight` and `bias` of a linear layer, `gamma` and `beta`
+    /// of a norm, which some checkpoints call so as well, and others `weight` and `bias`.
+    pub fn of_layer(layer: impl Display, leaf: &str) -> Self {
+        match leaf {
+            "weight" => Self::linear(format!("{layer}.weight")),
+            "gamma" => Self::plain(format!("{layer}.weight")).or(format!("{layer}.gamma")),
+            "beta" => Self::plain(format!("{layer}.bias")).or(format!("{layer}.beta")),
+            _ => Self::plain(format!("{layer}.{leaf}")),
+        }
     }
 
     /// Another name that the tensor may have. Where a checkpoint has several, the first is read and all are written, so

@@ -9,7 +9,7 @@ use crate::pretrained::rotary::{RopeKeys, Rotary};
 use crate::pretrained::{HiddenAct, ModelConfig};
 
 /// The model types that are variants of one network.
-const TYPES: [&str; 4] = ["llama", "mistral", "qwen2", "qwen3"];
+pub const TYPES: &[&str] = &["llama", "mistral", "qwen2", "qwen3"];
 
 /// The keys of `config.json`, before the defaults of the model type.
 #[derive(Deserialize)]

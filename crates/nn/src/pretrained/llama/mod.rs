@@ -11,6 +11,7 @@ use consilience_checkpoint::Checkpoint;
 use consilience_core::{Result, Samples};
 
 use self::config::LlamaConfig;
+pub(super) use self::config::TYPES;
 pub use self::layer::LlamaLayer;
 pub use self::perplexity::{Perplexity, perplexity};
 use super::causal::causal_bias;

@@ -1,4 +1,4 @@
-//! The check that every method with a `fit` must pass, for the tests of the method crates (feature `testing`).
+//! The check that every method with a `fit` must pass.
 
 use crate::{Error, Result, Samples, Seed};
 

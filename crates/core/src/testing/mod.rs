@@ -1,0 +1,9 @@
+//! What the tests of several crates share (feature `testing`).
+
+mod fit;
+mod progress;
+mod python;
+
+pub use fit::{Fitted, check_fit};
+pub use progress::Recorder;
+pub use python::python;
