@@ -34,6 +34,7 @@ pub mod initial;
 mod layout;
 mod parameters;
 mod per_sample;
+pub mod pretrained;
 mod rebuild;
 mod safetensors_file;
 mod tap;

@@ -12,6 +12,7 @@ mod vit;
 pub use conv_net::{ConvNet, ConvNetConfig};
 pub use mlp::{Activation, Mlp, MlpConfig};
 pub use res_net::{Norm, NormKind, ResNet, ResNetBlock, ResNetConfig, ResNetStage};
+pub(crate) use vit::patches;
 pub use vit::{Vit, VitBlock, VitConfig};
 
 use consilience_core::{Error, Result};

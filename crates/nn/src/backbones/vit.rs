@@ -135,6 +135,15 @@ impl VitBlock {
     }
 }
 
+/// The square patches of images `[batch, channels, height, width]`, row after row: `[batch, patches, channels side^2]`, the
+/// values of a patch in the order of a convolution's kernel. `side` divides height and width.
+pub(crate) fn patches(images: Tensor<4>, side: usize) -> Tensor<3> {
+    let [batch, channels, height, width] = images.dims();
+    let (rows, columns) = (height / side, width / side);
+    let patches = images.reshape([batch, channels, rows, side, columns, side]).permute([0, 2, 4, 1, 3, 5]);
+    patches.reshape([batch, rows * columns, channels * side * side])
+}
+
 impl Classifier for Vit {
     type Input = Tensor<4>;
 
@@ -149,12 +158,8 @@ impl Classifier for Vit {
 
 impl Tapped for Vit {
     fn logits_tapped(&self, input: Tensor<4>, tap: &mut dyn Tap) -> Tensor<2> {
-        let [batch, channels, height, width] = input.dims();
-        let (rows, columns, side) = (height / self.side, width / self.side, self.side);
-        let patches = input.reshape([batch, channels, rows, side, columns, side]).permute([0, 2, 4, 1, 3, 5]);
-        let patches = patches.reshape([batch, rows * columns, channels * side * side]);
-        let tokens = linear_at_positions(tap, format_args!("patch"), &self.patch, patches);
-        let [_, _, d] = tokens.dims();
+        let tokens = linear_at_positions(tap, format_args!("patch"), &self.patch, patches(input, self.side));
+        let [batch, _, d] = tokens.dims();
         let class = self.class.val().expand([batch, 1, d]);
         let mut x = Tensor::cat(vec![class, tokens], 1) + self.position.val();
         for (i, block) in self.blocks.iter().enumerate() {

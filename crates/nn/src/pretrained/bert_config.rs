@@ -1,0 +1,96 @@
+//! `config.json` of BERT and RoBERTa.
+
+use consilience_checkpoint::Checkpoint;
+use consilience_core::Result;
+use serde::Deserialize;
+
+use super::{HiddenAct, ModelConfig, Pooling};
+
+/// What `config.json` says of a BERT or RoBERTa. Defaults are those of BERT base.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct BertConfig {
+    /// Tokens in the vocabulary. Default: 30522, for RoBERTa 50265.
+    pub vocab_size: usize,
+    /// The width of a token. Default: 768.
+    pub hidden_size: usize,
+    /// Layers. Default: 12.
+    pub num_hidden_layers: usize,
+    /// Attention heads; divides `hidden_size`. Default: 12.
+    pub num_attention_heads: usize,
+    /// The width inside a layer's perceptron. Default: 3072.
+    pub intermediate_size: usize,
+    /// The activation. Default: GELU.
+    pub hidden_act: HiddenAct,
+    /// Places that have an embedding. Default: 512.
+    pub max_position_embeddings: usize,
+    /// Kinds of segments that have an embedding; every token here is of the first. Default: 2.
+    pub type_vocab_size: usize,
+    /// What layer normalisations add to the variance. Default: 1e-12.
+    pub layer_norm_eps: f64,
+    /// The padding token. Default: 0, for RoBERTa 1.
+    pub pad_token_id: Option<usize>,
+    /// How tokens are told their places; only `absolute` is run. Default: `absolute`.
+    pub position_embedding_type: Option<String>,
+    /// Whether tokens see only those before them, which is not run. Default: no.
+    pub is_decoder: bool,
+}
+
+impl Default for BertConfig {
+    fn default() -> Self {
+        Self {
+            vocab_size: 30522,
+            hidden_size: 768,
+            num_hidden_layers: 12,
+            num_attention_heads: 12,
+            intermediate_size: 3072,
+            hidden_act: HiddenAct::Gelu,
+            max_position_embeddings: 512,
+            type_vocab_size: 2,
+            layer_norm_eps: 1e-12,
+            pad_token_id: None,
+            position_embedding_type: None,
+            is_decoder: false,
+        }
+    }
+}
+
+/// Model types that count positions as RoBERTa does.
+pub(super) const ROBERTA: [&str; 3] = ["roberta", "xlm-roberta", "camembert"];
+
+impl BertConfig {
+    /// The checked configuration of `checkpoint`; for RoBERTa the padding token that positions are counted from; and the
+    /// pooling that its `architectures` use.
+    ///
+    /// Fails with [`Error::Format`](consilience_core::Error::Format), naming the key, where the values do not describe a
+    /// network, or one that is not run here.
+    pub(super) fn read(checkpoint: &Checkpoint) -> Result<(Self, Option<usize>, Pooling)> {
+        let file = ModelConfig::of(checkpoint)?;
+        let roberta = ROBERTA.contains(&file.model_type()?);
+        let mut config: Self = file.parse()?;
+        if roberta && !file.has("vocab_size") {
+            config.vocab_size = 50265;
+        }
+        file.positive(&[
+            ("vocab_size", config.vocab_size),
+            ("hidden_size", config.hidden_size),
+            ("intermediate_size", config.intermediate_size),
+            ("max_position_embeddings", config.max_position_embeddings),
+            ("type_vocab_size", config.type_vocab_size),
+        ])?;
+        file.divides(("num_attention_heads", config.num_attention_heads), ("hidden_size", config.hidden_size))?;
+        if let Some(kind) = config.position_embedding_type.as_deref().filter(|kind| *kind != "absolute") {
+            return Err(file.wrong("position_embedding_type", format_args!("{kind:?}"), "\"absolute\""));
+        }
+        if config.is_decoder {
+            return Err(file.wrong("is_decoder", true, "false: only encoders are run"));
+        }
+        let padding = roberta.then(|| config.pad_token_id.unwrap_or(1));
+        if let Some(padding) = padding.filter(|padding| padding + 1 >= config.max_position_embeddings) {
+            let wanted = format!("below `max_position_embeddings` - 1, {}", config.max_position_embeddings - 1);
+            return Err(file.wrong("pad_token_id", padding, wanted));
+        }
+        let classifies = file.architectures().any(|name| name.ends_with("ForSequenceClassification"));
+        Ok((config, padding, if classifies { Pooling::First } else { Pooling::Mean }))
+    }
+}
