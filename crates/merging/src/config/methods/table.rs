@@ -1,9 +1,9 @@
-//! The methods of mergekit 0.1.5.
+//! The methods that configurations know: those of mergekit 0.1.5, then those of this project.
 
-use super::{BasePolicy, DefaultValue, Method, OptionalTensor, Parameter, Range, Scope, Type};
+use super::{BasePolicy, DefaultValue, Method, OptionalTensor, Parameter, Range, Scope, Type, learned};
 
 /// Every method that a configuration can name.
-pub static METHODS: [Method; 20] = [
+pub static METHODS: [Method; 25] = [
     Method {
         name: "linear",
         title: "Linear",
@@ -229,10 +229,15 @@ pub static METHODS: [Method; 20] = [
         ],
         ..TASK_VECTORS
     },
+    learned::FISHER,
+    learned::REGMEAN,
+    learned::ADAMERGING,
+    learned::CONCRETE_TASK_ARITHMETIC,
+    learned::CONCRETE_ADAMERGING,
 ];
 
 /// What most methods over plain models share.
-const COMMON: Method = Method {
+pub(super) const COMMON: Method = Method {
     name: "",
     title: "",
     reference: None,
@@ -244,10 +249,11 @@ const COMMON: Method = Method {
     max_non_base: None,
     optional: OptionalTensor::Error,
     parameters: &[],
+    learned: false,
 };
 
 /// What the methods over differences to the base share.
-const TASK_VECTORS: Method = Method { base: BasePolicy::Required, ..COMMON };
+pub(super) const TASK_VECTORS: Method = Method { base: BasePolicy::Required, ..COMMON };
 
 const INT8_MASK: Parameter =
     flag("int8_mask", false, "no effect here: mergekit keeps its sign masks in 8 bits with it");
@@ -290,11 +296,11 @@ const fn rescale(default: bool) -> Parameter {
     flag("rescale", default, "give what is kept of a task vector the sum of magnitudes that it had before")
 }
 
-const fn flag(name: &'static str, default: bool, description: &'static str) -> Parameter {
+pub(super) const fn flag(name: &'static str, default: bool, description: &'static str) -> Parameter {
     Parameter { kind: Type::Bool, ..shared(name, DefaultValue::Bool(default), Range::Any, description) }
 }
 
-const fn shared(name: &'static str, default: DefaultValue, range: Range, description: &'static str) -> Parameter {
+pub(super) const fn shared(name: &'static str, default: DefaultValue, range: Range, description: &'static str) -> Parameter {
     Parameter { name, kind: Type::Float, scope: Scope::Shared, default, range, description }
 }
 
