@@ -4,11 +4,14 @@ use burn::tensor::Device;
 use consilience_checkpoint::Checkpoint;
 use consilience_core::Result;
 
+use super::bert_config;
 use super::{Bert, ClipVision, Family, ModelConfig};
 
 /// A network of one of the families.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
+// A program holds a few of them, whatever their size.
+#[allow(clippy::large_enum_variant)]
 pub enum Pretrained {
     /// The image encoder of CLIP.
     ClipVision(ClipVision),
@@ -21,7 +24,7 @@ type Open = fn(&Checkpoint, &Device) -> Result<Pretrained>;
 /// The values of `model_type`, and what opens a model that has one.
 const FAMILIES: &[(&[&str], Open)] = &[
     (&["clip", "clip_vision_model"], |model, device| ClipVision::open(model, device).map(Pretrained::ClipVision)),
-    (&["bert", "roberta", "xlm-roberta", "camembert"], |model, device| Bert::open(model, device).map(Pretrained::Bert)),
+    (bert_config::TYPES, |model, device| Bert::open(model, device).map(Pretrained::Bert)),
 ];
 
 impl Pretrained {
