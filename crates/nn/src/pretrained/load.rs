@@ -152,3 +152,22 @@ pub(super) fn transpose(from: &[f32], rows: usize, into: &mut [f32]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn transposing_moves_every_entry() {
+        for (rows, columns) in [(1, 1), (3, 5), (33, 64), (100, 31), (0, 0)] {
+            let from: Vec<f32> = (0..rows * columns).map(|i| i as f32).collect();
+            let (mut there, mut back) = (vec![-1.0; from.len()], vec![-1.0; from.len()]);
+            transpose(&from, rows, &mut there);
+            for (at, value) in there.iter().enumerate() {
+                assert_eq!(*value, from[at % rows * columns + at / rows]);
+            }
+            transpose(&there, columns, &mut back);
+            assert_eq!(from, back);
+        }
+    }
+}

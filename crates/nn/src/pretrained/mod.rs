@@ -2,7 +2,7 @@
 //!
 //! | | |
 //! |---|---|
-//! | [`Pretrained`] | any of the networks, by `model_type`; opened from a folder |
+//! | [`Pretrained`], [`Architecture`] | any of the networks, by `model_type`; opened from a folder |
 //! | [`ClipVision`], [`Bert`], [`T5`], [`Llama`] | the networks |
 //! | [`TaskHead`] | heads of tasks: class embeddings, classifiers |
 //! | [`Family`] | a kind of network: what it is made of, and where checkpoints hold its parameters |
@@ -42,7 +42,7 @@ pub use config::{HiddenAct, ModelConfig};
 pub use label_words::LabelWords;
 pub use llama::{Llama, LlamaLayer, Perplexity, perplexity};
 pub use load::{StoredTensor, load_parameters};
-pub use model::Pretrained;
+pub use model::{Architecture, Pretrained};
 pub use names::{Found, Mapping, Place};
 pub use t5::T5;
 pub use task_heads::{ClassEmbeddings, Classification, TaskHead, logit_scale};
