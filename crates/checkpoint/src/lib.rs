@@ -1,5 +1,5 @@
-//! Checkpoints on disk: hardened, memory-mapped reading of safetensors files and Hugging Face folders, and atomic,
-//! streamed writing.
+//! Checkpoints on disk: hardened, memory-mapped reading of safetensors files, Hugging Face folders and GGUF files, and
+//! atomic, streamed writing.
 //!
 //! | | |
 //! |---|---|
@@ -33,6 +33,7 @@ mod claim;
 mod computed;
 mod dtype;
 mod folder;
+mod gguf;
 mod guard;
 mod header;
 mod index;
