@@ -63,3 +63,9 @@ pub fn files_of_index(bytes: &[u8]) -> Option<Vec<String>> {
     let index = index::parse(bytes, std::path::Path::new(index::INDEX)).ok()?;
     Some(index.files().map(str::to_owned).collect())
 }
+
+/// Reads a GGUF model from memory and decodes its tensors, and counts their bytes: the entrance for fuzzing.
+#[doc(hidden)]
+pub fn bytes_of_gguf(file: &[u8]) -> Option<usize> {
+    gguf::read_all(file)
+}

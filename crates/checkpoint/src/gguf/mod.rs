@@ -32,7 +32,7 @@ use value::Value;
 use crate::folder::{Assembled, Entry, Shard};
 use crate::mapped::map;
 use crate::unique::shown;
-use crate::{Dtype, TensorInfo};
+use crate::{Dtype, TensorInfo, TensorView};
 
 /// Opens the GGUF file at `path`, with the parts beside it where it is the first of several.
 pub(crate) fn open(path: &Path) -> Result<Assembled> {
@@ -164,3 +164,26 @@ fn scalars(header: &Header<'_>) -> BTreeMap<String, String> {
     };
     header.metadata.iter().filter_map(|(key, value)| Some(((*key).to_owned(), text(value)?))).collect()
 }
+
+/// Lays out a file from memory and computes every tensor that is to be computed: the bytes that all have, or `None` where
+/// the file is refused.
+pub(crate) fn read_all(file: &[u8]) -> Option<usize> {
+    let model = Model::lay_out(&[(Path::new("memory.gguf"), file)]).ok()?;
+    model.tensors.iter().try_fold(0_usize, |sum, (_, entry)| {
+        let bytes = match entry {
+            Entry::Stored(_, info) => {
+                TensorView::new(info.dtype, &info.shape, &file[info.start..info.end])?.bytes().len()
+            }
+            Entry::Computed { shape, recipe, under, .. } => {
+                let Some(Entry::Stored(_, info)) = under.as_deref() else { return None };
+                let under = TensorView::new(info.dtype, &info.shape, &file[info.start..info.end])?;
+                let (dtype, bytes) = recipe.compute(Some(under)).ok()?;
+                TensorView::new(dtype, shape, &bytes)?.bytes().len()
+            }
+        };
+        sum.checked_add(bytes)
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -59,7 +59,9 @@ impl<'f> Value<'f> {
                 };
                 let count = bytes.count(least, "the length of an array")?;
                 match width(inner) {
-                    Some(width) => drop(bytes.take(count * width, "an array")?),
+                    Some(width) => {
+                        bytes.take(count * width, "an array")?;
+                    }
                     // A vocabulary may hold tokens that are no UTF-8; they are not looked at.
                     None if inner == TEXT => {
                         for _ in 0..count {
