@@ -1,6 +1,8 @@
-//! A model on disk: a Hugging Face folder or a single safetensors file.
+//! A model on disk: a Hugging Face folder, a single safetensors file, or a GGUF file.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,7 +15,7 @@ use crate::header::{Header, TensorInfo};
 use crate::index::{self, INDEX};
 use crate::mapped::map;
 use crate::unique::shown;
-use crate::{Compute, Description, Dtype, Tensor, TensorView, natural_cmp};
+use crate::{Compute, Description, Dtype, Tensor, TensorView, gguf, natural_cmp};
 
 /// The name of the weights' file where there is one alone.
 pub(crate) const SINGLE: &str = "model.safetensors";
@@ -29,29 +31,46 @@ pub struct Checkpoint {
     files: Vec<Shard>,
     /// The tensors in natural order.
     tensors: IndexMap<String, Entry>,
+    notes: Vec<String>,
+}
+
+/// The parts of a checkpoint that another format than safetensors gives.
+pub(crate) struct Assembled {
+    /// What `config.json` would say.
+    pub config: Option<Value>,
+    /// The files.
+    pub files: Vec<Shard>,
+    /// The tensors in any order, each name once.
+    pub tensors: Vec<(String, Entry)>,
+    /// What is worth telling.
+    pub notes: Vec<String>,
 }
 
 /// Where a tensor comes from.
 #[derive(Debug)]
-enum Entry {
+pub(crate) enum Entry {
     /// The file that holds it, and its place there.
     Stored(usize, TensorInfo),
     /// A recipe, and what it takes the place of.
     Computed { dtype: Dtype, shape: Vec<usize>, recipe: Arc<dyn Compute>, under: Option<Box<Entry>> },
 }
 
-/// One safetensors file.
+/// One file of weights.
 #[derive(Debug)]
-struct Shard {
-    path: PathBuf,
-    map: Mmap,
-    metadata: BTreeMap<String, String>,
+pub(crate) struct Shard {
+    pub path: PathBuf,
+    pub map: Mmap,
+    pub metadata: BTreeMap<String, String>,
 }
 
 impl Checkpoint {
     /// Opens a folder with `config.json` and `model.safetensors`, or shards with `model.safetensors.index.json`, or one
     /// other safetensors file; or a safetensors file itself. Reads headers alone; about a millisecond for a thousand
     /// tensors.
+    ///
+    /// A GGUF file (known by its first bytes) of a Llama-type model is read as the Hugging Face model that it was made from:
+    /// under that model's tensor names, with a configuration made from the metadata, quantised tensors declared as F32 and
+    /// decoded when they are read. Where it is the first of several parts, the others are looked for beside it.
     ///
     /// An index may name files of its own folder only; the files themselves may be links, as in a download cache.
     ///
@@ -61,6 +80,9 @@ impl Checkpoint {
         let kind = std::fs::metadata(path).map_err(|e| Error::io("cannot open", path, e))?;
         if !kind.is_dir() {
             refuse_pickle(path)?;
+            if begins_with(path, gguf::MAGIC) {
+                return gguf::open(path).map(|assembled| Self::assembled(path, assembled));
+            }
             return Self::of_files(path, None, vec![path.to_owned()], None);
         }
         let config = read_config(&path.join("config.json"))?;
@@ -122,9 +144,15 @@ impl Checkpoint {
             faults.extend(index.check(path, place, tensors.keys().map(String::as_str)));
         }
         Error::all(faults)?;
-        tensors.sort_by(|a, _, b, _| natural_cmp(a, b));
         let tensors = tensors.into_iter().map(|(name, (shard, info))| (name, Entry::Stored(shard, info))).collect();
-        Ok(Self { path: path.to_owned(), folder: path.is_dir(), config, files: shards, tensors })
+        Ok(Self::assembled(path, Assembled { config, files: shards, tensors, notes: Vec::new() }))
+    }
+
+    fn assembled(path: &Path, parts: Assembled) -> Self {
+        let mut tensors: IndexMap<String, Entry> = parts.tensors.into_iter().collect();
+        tensors.sort_by(|a, _, b, _| natural_cmp(a, b));
+        let (path, folder) = (path.to_owned(), path.is_dir());
+        Self { path, folder, config: parts.config, files: parts.files, tensors, notes: parts.notes }
     }
 
     /// The folder or file that was opened.
@@ -137,7 +165,8 @@ impl Checkpoint {
         self.folder
     }
 
-    /// The contents of `config.json`; `None` for a single file, or a folder without one.
+    /// The contents of `config.json`, or what it would be for a GGUF file; `None` for a single safetensors file, or a folder
+    /// without one.
     pub fn config(&self) -> Option<&Value> {
         self.config.as_ref()
     }
@@ -220,9 +249,14 @@ impl Checkpoint {
         self.files.iter().map(|shard| shard.path.as_path())
     }
 
-    /// The metadata of the first file, for example `format`.
+    /// The metadata of the first file, for example `format`; of a GGUF file all but its lists, as texts.
     pub fn metadata(&self) -> Option<&BTreeMap<String, String>> {
         self.files.first().map(|shard| &shard.metadata)
+    }
+
+    /// What was left out when the model was opened, and why: lines for the user.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// The number of tensors.
@@ -285,6 +319,13 @@ fn read_config(path: &Path) -> Result<Option<Value>> {
         return Err(Error::format(path, "wanted a JSON object"));
     }
     Ok(Some(value))
+}
+
+/// Whether a regular file begins with these bytes. A file that cannot be read does not: opening it says why.
+fn begins_with<const N: usize>(path: &Path, magic: &[u8; N]) -> bool {
+    let mut start = [0; N];
+    let read = |start: &mut [u8; N]| File::open(path)?.read_exact(start);
+    path.is_file() && read(&mut start).is_ok() && start == *magic
 }
 
 fn safetensors_in(folder: &Path) -> Result<Vec<PathBuf>> {

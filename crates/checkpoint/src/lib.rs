@@ -1,5 +1,5 @@
-//! Checkpoints on disk: hardened, memory-mapped reading of safetensors files and Hugging Face folders, and atomic,
-//! streamed writing.
+//! Checkpoints on disk: hardened, memory-mapped reading of safetensors files, Hugging Face folders and GGUF files, and
+//! atomic, streamed writing.
 //!
 //! | | |
 //! |---|---|
@@ -33,6 +33,7 @@ mod claim;
 mod computed;
 mod dtype;
 mod folder;
+mod gguf;
 mod guard;
 mod header;
 mod index;
@@ -61,4 +62,10 @@ pub use writer::{CheckpointWriter, TensorLayout, WriterOptions};
 pub fn files_of_index(bytes: &[u8]) -> Option<Vec<String>> {
     let index = index::parse(bytes, std::path::Path::new(index::INDEX)).ok()?;
     Some(index.files().map(str::to_owned).collect())
+}
+
+/// Reads a GGUF model from memory and decodes its tensors, and counts their bytes: the entrance for fuzzing.
+#[doc(hidden)]
+pub fn bytes_of_gguf(file: &[u8]) -> Option<usize> {
+    gguf::read_all(file)
 }
