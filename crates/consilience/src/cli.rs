@@ -80,6 +80,8 @@ A configuration, ties.yml:
       parameters: {density: 0.5, weight: 0.6}
     - model: ./code
       parameters: {density: 0.5, weight: 0.4}
+    - model: ./base+./chat-lora
+      parameters: {density: 0.5, weight: 0.3}
   dtype: bfloat16")]
 pub struct Merge {
     /// The configuration, as mergekit-yaml reads it.
@@ -122,7 +124,7 @@ Examples:
   consilience inspect ./model
   consilience inspect model.safetensors --stats --json > tensors.json")]
 pub struct Inspect {
-    /// A model folder or a `.safetensors` file.
+    /// A model folder or a `.safetensors` file, or `MODEL+ADAPTER`.
     #[arg(value_hint = ValueHint::AnyPath)]
     pub path: PathBuf,
     /// Read the weights: norm, mean, extremes, and the number of NaN, infinite and zero entries of each tensor.
@@ -138,14 +140,15 @@ pub struct Inspect {
 #[command(after_help = "\
 Examples:
   consilience diff ./base ./finetuned
+  consilience diff ./base ./base+./adapter
   consilience diff a.safetensors b.safetensors --all --json
 
 The exit code is 0 whether they differ or not; --exit-code makes it 1 where they do.")]
 pub struct Diff {
-    /// The first checkpoint.
+    /// The first checkpoint, or `MODEL+ADAPTER`.
     #[arg(value_hint = ValueHint::AnyPath)]
     pub a: PathBuf,
-    /// The second checkpoint.
+    /// The second checkpoint, or `MODEL+ADAPTER`.
     #[arg(value_hint = ValueHint::AnyPath)]
     pub b: PathBuf,
     /// List equal tensors too.
