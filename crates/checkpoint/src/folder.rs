@@ -371,11 +371,11 @@ fn nothing_in(folder: &Path) -> Error {
         .with_help("name a folder that holds a model in the Hugging Face layout, or a safetensors file")
 }
 
-/// What says that a folder holds an adapter.
-pub(crate) const ADAPTER: &str = "adapter_config.json";
+/// The name of the file that says that a folder holds an adapter, and what its settings are.
+pub const ADAPTER: &str = "adapter_config.json";
 
 /// The name that an adapter's weights are saved under.
-pub(crate) const ADAPTER_WEIGHTS: &str = "adapter_model.safetensors";
+pub const ADAPTER_WEIGHTS: &str = "adapter_model.safetensors";
 
 fn is_adapter(file: &Path) -> bool {
     file.file_name().is_some_and(|name| name == ADAPTER_WEIGHTS) && file.with_file_name(ADAPTER).is_file()

@@ -48,10 +48,10 @@ mod unique;
 mod view;
 mod writer;
 
-pub use adapter::{Adapter, Applied, AppliedModule, LoraModule};
+pub use adapter::{Adapter, Applied, AppliedModule, LoraModule, stores_transposed};
 pub use computed::{Compute, Description, Tensor};
 pub use dtype::{Dtype, bf16_nearest};
-pub use folder::Checkpoint;
+pub use folder::{ADAPTER, ADAPTER_WEIGHTS, Checkpoint};
 pub use guard::refuse_output_onto_input;
 pub use header::{Header, MAX_HEADER_BYTES, TensorInfo};
 pub use natural::natural_cmp;

@@ -120,7 +120,7 @@ impl Plan {
         }
         // Two names of the adapter's may stand for one tensor of the model's.
         let mut seen = BTreeSet::new();
-        for step in plan.steps.iter().filter(|step| !matches!(step.kind, Kind::Replaced)) {
+        for step in plan.steps.iter().filter(|step| matches!(step.kind, Kind::Product { .. })) {
             if !seen.insert(step.tensor.as_str()) {
                 let problem = format!("two of its modules stand for `{}` in {}", step.tensor, model.label());
                 faults.push(Error::format(&adapter.path, problem));

@@ -78,6 +78,8 @@ const BASE_UNCHANGED: [&str; 4] = ["gaussian", "eva", "orthogonal", "mica"];
 /// What the settings say about the weights.
 #[derive(Debug)]
 pub(crate) struct LoraConfig {
+    /// All of them, as they stand in the file.
+    pub settings: Map<String, Value>,
     rank: usize,
     alpha: f64,
     ranks: Vec<Pattern<usize>>,
@@ -125,7 +127,8 @@ impl LoraConfig {
             }
         }
         reader.refuse();
-        let config = Self {
+        let mut config = Self {
+            settings: Map::new(),
             rank: reader.rank("r", settings.get("r")).unwrap_or(8),
             alpha: reader.number("lora_alpha", settings.get("lora_alpha")).unwrap_or(8.0),
             ranks: reader.patterns("rank_pattern", Reader::rank),
@@ -138,6 +141,7 @@ impl LoraConfig {
             tying: reader.flag("ensure_weight_tying"),
         };
         Error::all(reader.faults)?;
+        config.settings = settings;
         Ok(config)
     }
 

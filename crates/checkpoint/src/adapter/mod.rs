@@ -22,6 +22,7 @@ pub use apply::{Applied, AppliedModule};
 use config::LoraConfig;
 use factors::Factor;
 use keys::Role;
+pub use orientation::stores_transposed;
 
 use crate::folder::{ADAPTER, ADAPTER_WEIGHTS};
 use crate::unique::shown;
@@ -125,6 +126,11 @@ impl Adapter {
             bias: low.bias.as_ref().map(Factor::view),
             scale: low.scale,
         })
+    }
+
+    /// The settings of its `adapter_config.json`.
+    pub fn settings(&self) -> &serde_json::Map<String, serde_json::Value> {
+        &self.config.settings
     }
 
     /// Whether it is weight-decomposed (DoRA): what it adds then depends on the model.

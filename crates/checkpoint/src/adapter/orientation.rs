@@ -33,13 +33,16 @@ pub(crate) fn orientation(
         (false, true) => Some(Orientation::Transposed),
         (false, false) => None,
         (true, true) => {
-            let kind = model.config().and_then(|config| config.get("model_type")?.as_str());
-            let layer = module.rsplit('.').next().unwrap_or(module);
-            let flipped = match kind {
-                Some(kind) if TRANSPOSING.contains(&kind) => TRANSPOSED.contains(&layer),
-                _ => flag,
-            };
+            let flipped = stores_transposed(model, module).unwrap_or(flag);
             Some(if flipped { Orientation::Transposed } else { Orientation::Plain })
         }
     }
+}
+
+/// Whether the layer `module` stores its weight as `[in, out]`, as GPT-2's layers do; `None` where the model's type does not
+/// say.
+pub fn stores_transposed(model: &Checkpoint, module: &str) -> Option<bool> {
+    let kind = model.config()?.get("model_type")?.as_str()?;
+    let layer = module.rsplit('.').next().unwrap_or(module);
+    TRANSPOSING.contains(&kind).then(|| TRANSPOSED.contains(&layer))
 }

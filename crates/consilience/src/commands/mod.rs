@@ -1,5 +1,6 @@
-//! One file a verb.
+//! One file a verb, or a family of them.
 
+pub mod adapters;
 pub mod claim;
 pub mod data;
 pub mod demo;

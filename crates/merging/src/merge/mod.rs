@@ -33,6 +33,7 @@ use rayon::prelude::*;
 use crate::config::{Located, MergeConfig, TokenizerSource};
 use crate::yaml::Source;
 use layout::{Choices, Tensors};
+pub(crate) use names::is_buffer;
 
 /// How to merge, beyond what the configuration says.
 #[derive(Clone, Debug)]
