@@ -27,6 +27,8 @@ pub(crate) const SINGLE: &str = "model.safetensors";
 pub struct Checkpoint {
     path: PathBuf,
     folder: bool,
+    /// The adapters that were laid over it.
+    adapters: Vec<PathBuf>,
     config: Option<Value>,
     files: Vec<Shard>,
     /// The tensors in natural order.
@@ -47,7 +49,7 @@ pub(crate) struct Assembled {
 }
 
 /// Where a tensor comes from.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Entry {
     /// The file that holds it, and its place there.
     Stored(usize, TensorInfo),
@@ -74,7 +76,8 @@ impl Checkpoint {
     ///
     /// An index may name files of its own folder only; the files themselves may be links, as in a download cache.
     ///
-    /// Errors: all faults of all files together. Pickled weights are never read, adapters are not read as models.
+    /// Errors: all faults of all files together. Pickled weights are never read; an adapter is no model (see
+    /// [`Checkpoint::open_with_adapters`]).
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let kind = std::fs::metadata(path).map_err(|e| Error::io("cannot open", path, e))?;
@@ -152,12 +155,31 @@ impl Checkpoint {
         let mut tensors: IndexMap<String, Entry> = parts.tensors.into_iter().collect();
         tensors.sort_by(|a, _, b, _| natural_cmp(a, b));
         let (path, folder) = (path.to_owned(), path.is_dir());
-        Self { path, folder, config: parts.config, files: parts.files, tensors, notes: parts.notes }
+        Self {
+            path,
+            folder,
+            adapters: Vec::new(),
+            config: parts.config,
+            files: parts.files,
+            tensors,
+            notes: parts.notes,
+        }
     }
 
     /// The folder or file that was opened.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The folders of the adapters that were laid over it, in order; see [`Adapter::apply`](crate::Adapter::apply).
+    pub fn adapters(&self) -> impl ExactSizeIterator<Item = &Path> {
+        self.adapters.iter().map(PathBuf::as_path)
+    }
+
+    /// What was opened, for messages: the path, and behind a `+` each adapter's.
+    pub fn label(&self) -> String {
+        let paths = std::iter::once(self.path()).chain(self.adapters());
+        paths.map(|path| path.display().to_string()).collect::<Vec<_>>().join("+")
     }
 
     /// Whether a folder was opened, not a file.
@@ -211,7 +233,7 @@ impl Checkpoint {
     }
 
     fn read<'c>(&'c self, name: &str, entry: &'c Entry) -> Result<Tensor<'c>> {
-        let broken = |problem: &str| Error::data(format!("{}: tensor `{name}`", self.path.display()), problem);
+        let broken = |problem: &str| Error::data(format!("{}: tensor `{name}`", self.label()), problem);
         match entry {
             Entry::Stored(shard, info) => {
                 self.mapped(*shard, info).map(Tensor::from).ok_or_else(|| broken("it is no longer where it was"))
@@ -231,6 +253,32 @@ impl Checkpoint {
         let entry = Entry::Computed { dtype, shape, recipe, under };
         let at = self.tensors.binary_search_by(|key, _| natural_cmp(key, name)).unwrap_or_else(|at| at);
         self.tensors.shift_insert(at, name.to_owned(), entry);
+    }
+
+    /// Lets the tensor `name` be what `of` is now, so that each can be changed without the other. Whether there is an `of`.
+    pub(crate) fn copy_entry(&mut self, of: &str, name: &str) -> bool {
+        let Some(entry) = self.tensors.get(of).cloned() else { return false };
+        self.tensors.shift_remove(name);
+        let at = self.tensors.binary_search_by(|key, _| natural_cmp(key, name)).unwrap_or_else(|at| at);
+        self.tensors.shift_insert(at, name.to_owned(), entry);
+        true
+    }
+
+    /// Lets the configuration say that the head is not tied to the embeddings.
+    pub(crate) fn untie(&mut self) {
+        if let Some(Value::Object(config)) = &mut self.config {
+            config.insert("tie_word_embeddings".into(), false.into());
+            if let Some(Value::Object(part)) = config.get_mut("text_config")
+                && part.contains_key("tie_word_embeddings")
+            {
+                part.insert("tie_word_embeddings".into(), false.into());
+            }
+        }
+    }
+
+    /// Remembers an adapter that was laid over it.
+    pub(crate) fn add_adapter(&mut self, path: &Path) {
+        self.adapters.push(path.to_owned());
     }
 
     /// Takes a tensor out; the file keeps it. Whether there was one.
@@ -372,15 +420,17 @@ fn nothing_in(folder: &Path) -> Error {
         .with_help("name a folder that holds a model in the Hugging Face layout, or a safetensors file")
 }
 
-/// What says that a folder holds an adapter.
-const ADAPTER: &str = "adapter_config.json";
+/// The name of the file that says that a folder holds an adapter, and what its settings are.
+pub const ADAPTER: &str = "adapter_config.json";
 
-/// Whether the weights are those of an adapter, by the names that adapters are saved under.
+/// The name that an adapter's weights are saved under.
+pub const ADAPTER_WEIGHTS: &str = "adapter_model.safetensors";
+
 fn is_adapter(file: &Path) -> bool {
-    file.file_name().is_some_and(|name| name == "adapter_model.safetensors") && file.with_file_name(ADAPTER).is_file()
+    file.file_name().is_some_and(|name| name == ADAPTER_WEIGHTS) && file.with_file_name(ADAPTER).is_file()
 }
 
 fn adapter(folder: &Path) -> Error {
-    Error::format(folder, "this is an adapter (LoRA) without its model, and adapters cannot be merged yet")
-        .with_help("merge the adapter into its base model first")
+    Error::format(folder, "this is an adapter (LoRA) without its model")
+        .with_help(format!("write `BASE+{}`, where BASE is the model that it was trained on", folder.display()))
 }

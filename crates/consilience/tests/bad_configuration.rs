@@ -94,7 +94,7 @@ fn what_a_method_needs_is_told() {
     refused(&scene, &TIES.replace("base_model: base\n", ""), &["`ties` needs a `base_model`"]);
     refused(&scene, &LINEAR.replace("parameters: {weight: 1}\n", ""), &["`linear` needs the parameter `weight`"]);
     refused(&scene, &LINEAR.replace("code", "math"), &["merge.yml:2:", "`math` stands twice"]);
-    refused(&scene, &LINEAR.replace("math", "math+lora"), &["merge.yml:2:", "adapter"]);
+    refused(&scene, &LINEAR.replace("math", "math+lora"), &["merge.yml:2:", "there is no adapter `lora`"]);
     let layers = "merge_method: passthrough\nslices:\n  - sources: [{model: math, layer_range: [1, 7]}]\n";
     refused(&scene, layers, &["7"]);
 }

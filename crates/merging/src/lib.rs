@@ -3,6 +3,7 @@
 //! | Where | What |
 //! | --- | --- |
 //! | [`merge`] | merges model folders on disk as a configuration says, streamed: never a whole model in memory |
+//! | [`adapters`] | takes LoRA adapters out of fine-tuned models, and merges several of them into one |
 //! | [`config`], [`yaml`] | those configurations, in mergekit's format |
 //! | [`kernels`] | what is done to each tensor on the way |
 //! | [`library`] | networks in memory, by closed forms: averages, task arithmetic, TIES, DARE, Fisher, RegMean |
@@ -34,6 +35,7 @@
 //!
 //! The published claim of Concrete subspace learning, as an experiment with its baselines, is in [`CLAIMS`].
 
+pub mod adapters;
 mod claims;
 pub mod config;
 pub mod kernels;

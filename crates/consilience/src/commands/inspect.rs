@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use consilience_checkpoint::{Checkpoint, inspect};
+use consilience_checkpoint::inspect;
 use consilience_core::Result;
 use consilience_core::report::Table;
 
 use crate::cli;
+use crate::commands::open;
 use crate::terminal::{bytes, json, say};
 
 /// Lists the tensors of a checkpoint.
 pub fn run(arguments: &cli::Inspect, quiet: bool) -> Result<()> {
-    let checkpoint = Checkpoint::open(&arguments.path)?;
+    let checkpoint = open(&arguments.path, quiet)?;
     let tensors = inspect(&checkpoint, arguments.stats)?;
     if arguments.json {
         return json(&tensors);

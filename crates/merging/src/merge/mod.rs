@@ -6,6 +6,9 @@
 //! times for selections. Memory: a few blocks of 131,072 elements a thread, a few numbers a row, and one bit an element for
 //! the random methods; never the model, a shard or a decoded tensor.
 //!
+//! A model with an adapter (`model+adapter`) is merged as `W + scale · B A`, in f32: what is held beyond the above are the
+//! changed tensors of the output tensors in work, one a thread, in f32.
+//!
 //! Arithmetic is f32 (sums over tensors f64) whatever the storage, and results are rounded once, to `out_dtype`, else
 //! `dtype`, else the type that holds all inputs. mergekit casts the inputs to `dtype` first and computes some methods in
 //! it; results therefore differ within the rounding of that type, and are the better for it.
@@ -22,14 +25,15 @@ mod reference;
 use std::path::{Path, PathBuf};
 
 use consilience_checkpoint::{
-    Checkpoint, CheckpointWriter, Dtype, Replace, TensorLayout, WriterOptions, refuse_output_onto_input,
+    Adapter, Checkpoint, CheckpointWriter, Dtype, Replace, TensorLayout, WriterOptions, refuse_output_onto_input,
 };
 use consilience_core::{Error, Progress, Result, Seed, Unit};
 use rayon::prelude::*;
 
-use crate::config::{MergeConfig, TokenizerSource};
+use crate::config::{Located, MergeConfig, TokenizerSource};
 use crate::yaml::Source;
 use layout::{Choices, Tensors};
+pub(crate) use names::is_buffer;
 
 /// How to merge, beyond what the configuration says.
 #[derive(Clone, Debug)]
@@ -111,14 +115,15 @@ impl Merge {
             ));
         }
         let mut checkpoints = Vec::new();
-        for path in config.locate(folder)? {
-            match Checkpoint::open(&path) {
+        let mut notes = Vec::new();
+        for located in config.locate(folder)? {
+            match open(&located, &mut notes) {
                 Ok(checkpoint) => checkpoints.push(checkpoint),
                 Err(fault) => faults.push(fault),
             }
         }
         let tokenizer = match &config.tokenizer {
-            Some(TokenizerSource::Model(model)) => Some(config.locate_model(model, folder)),
+            Some(TokenizerSource::Model(model)) => Some(config.locate_model(model, folder).map(|found| found.path)),
             Some(TokenizerSource::Base) | None => {
                 layout::donor(&config).and_then(|donor| checkpoints.get(donor)).map(|c| Ok(c.path().to_owned()))
             }
@@ -129,7 +134,8 @@ impl Merge {
         });
         Error::all(faults)?;
         let choices = Choices { allow_missing: options.allow_missing, seed: options.seed };
-        let tensors = layout::lay_out(&config, &checkpoints, choices)?;
+        let mut tensors = layout::lay_out(&config, &checkpoints, choices)?;
+        tensors.notes.splice(0..0, notes);
         Ok(Self { config, checkpoints, tensors, tokenizer, options })
     }
 
@@ -167,7 +173,8 @@ impl Merge {
     /// Errors: an output onto an input; a target that is there, unless it may be replaced; NaN or infinite weights, with
     /// model, tensor and place; a disk that is full; a request to stop. Nothing is left behind then.
     pub fn run(&self, target: &Path, progress: &dyn Progress) -> Result<Summary> {
-        let inputs: Vec<&Path> = self.checkpoints.iter().map(Checkpoint::path).collect();
+        let inputs: Vec<&Path> =
+            self.checkpoints.iter().flat_map(|model| std::iter::once(model.path()).chain(model.adapters())).collect();
         refuse_output_onto_input(target, &inputs)?;
         let single = target.extension().is_some_and(|e| e == "safetensors");
         let layout = self.tensors.jobs.iter().map(|job| TensorLayout {
@@ -231,4 +238,14 @@ impl Merge {
         }
         Ok(())
     }
+}
+
+/// Opens a model, and lays its adapter over it.
+fn open(located: &Located, notes: &mut Vec<String>) -> Result<Checkpoint> {
+    let mut checkpoint = Checkpoint::open(&located.path)?;
+    if let Some(path) = &located.adapter {
+        let applied = Adapter::open(path)?.apply(&mut checkpoint)?;
+        notes.extend(applied.notes.into_iter().map(|note| format!("{}: {note}", path.display())));
+    }
+    Ok(checkpoint)
 }

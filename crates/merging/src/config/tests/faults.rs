@@ -163,13 +163,6 @@ fn inputs_must_satisfy_the_method() {
 
 #[test]
 fn what_comes_later_says_so() {
-    assert_faults(
-        "merge_method: linear\nparameters: {weight: 1}\nmodels:\n- model: a+some/lora\n- model: {model: b, lora: {path: c, revision: v1}}\n",
-        &[
-            (4, "the adapter `some/lora`: adapters come in a later version", "merge it into its model first"),
-            (5, "the adapter `c`", ""),
-        ],
-    );
     let with = |line: &str| format!("merge_method: karcher\n{line}\n{TWO}");
     assert_faults(&with("tokenizer_source: union"), &[(2, "not joined yet", "`tokenizer_source: base`")]);
     assert_faults(&with("tokenizer: {source: union}"), &[(2, "not joined yet", "`tokenizer_source: base`")]);
