@@ -18,21 +18,21 @@ use crate::{Compute, Description, Dtype, Tensor, TensorView, natural_cmp};
 /// The name of the weights' file where there is one alone.
 pub(crate) const SINGLE: &str = "model.safetensors";
 
-/// A model on disk, mapped: headers are read, weights when they are looked at.
+/// A model on disk, mapped: headers are read, weights when they are looked at. Clones share the mappings.
 ///
 /// The files must not be changed while they are open: a file that is cut short under a mapping ends the process.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Checkpoint {
     path: PathBuf,
     folder: bool,
     config: Option<Value>,
-    files: Vec<Shard>,
+    files: Arc<[Shard]>,
     /// The tensors in natural order.
     tensors: IndexMap<String, Entry>,
 }
 
 /// Where a tensor comes from.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Entry {
     /// The file that holds it, and its place there.
     Stored(usize, TensorInfo),
@@ -124,7 +124,7 @@ impl Checkpoint {
         Error::all(faults)?;
         tensors.sort_by(|a, _, b, _| natural_cmp(a, b));
         let tensors = tensors.into_iter().map(|(name, (shard, info))| (name, Entry::Stored(shard, info))).collect();
-        Ok(Self { path: path.to_owned(), folder: path.is_dir(), config, files: shards, tensors })
+        Ok(Self { path: path.to_owned(), folder: path.is_dir(), config, files: shards.into(), tensors })
     }
 
     /// The folder or file that was opened.

@@ -170,11 +170,6 @@ fn what_comes_later_says_so() {
             (5, "the adapter `c`", ""),
         ],
     );
-    let with = |line: &str| format!("merge_method: karcher\n{line}\n{TWO}");
-    assert_faults(&with("tokenizer_source: union"), &[(2, "not joined yet", "`tokenizer_source: base`")]);
-    assert_faults(&with("tokenizer: {source: union}"), &[(2, "not joined yet", "`tokenizer_source: base`")]);
-    assert_faults(&with("tokenizer: {source: base, pad_to_multiple_of: 8}"), &[(2, "not changed yet", "delete it")]);
-    assert_faults(&with("tokenizer: {}"), &[(2, "`union`", "`tokenizer_source: base`")]);
 }
 
 #[test]
