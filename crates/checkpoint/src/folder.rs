@@ -20,17 +20,17 @@ use crate::{Compute, Description, Dtype, Tensor, TensorView, gguf, natural_cmp};
 /// The name of the weights' file where there is one alone.
 pub(crate) const SINGLE: &str = "model.safetensors";
 
-/// A model on disk, mapped: headers are read, weights when they are looked at.
+/// A model on disk, mapped: headers are read, weights when they are looked at. Clones share the mappings.
 ///
 /// The files must not be changed while they are open: a file that is cut short under a mapping ends the process.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Checkpoint {
     path: PathBuf,
     folder: bool,
     /// The adapters that were laid over it.
     adapters: Vec<PathBuf>,
     config: Option<Value>,
-    files: Vec<Shard>,
+    files: Arc<[Shard]>,
     /// The tensors in natural order.
     tensors: IndexMap<String, Entry>,
     notes: Vec<String>,
@@ -160,7 +160,7 @@ impl Checkpoint {
             folder,
             adapters: Vec::new(),
             config: parts.config,
-            files: parts.files,
+            files: parts.files.into(),
             tensors,
             notes: parts.notes,
         }

@@ -5,6 +5,7 @@
 //! | [`merge`] | merges model folders on disk as a configuration says, streamed: never a whole model in memory |
 //! | [`adapters`] | takes LoRA adapters out of fine-tuned models, and merges several of them into one |
 //! | [`config`], [`yaml`] | those configurations, in mergekit's format |
+//! | [`tokenizer`] | models with different vocabularies: joined tokenizers, embeddings to match |
 //! | [`kernels`] | what is done to each tensor on the way |
 //! | [`library`] | networks in memory, by closed forms: averages, task arithmetic, TIES, DARE, Fisher, RegMean |
 //! | [`learned`] | networks in memory, learned from unlabelled inputs: AdaMerging, Concrete task arithmetic, Concrete AdaMerging |
@@ -42,6 +43,7 @@ pub mod kernels;
 pub mod learned;
 pub mod library;
 pub mod merge;
+pub mod tokenizer;
 pub mod yaml;
 
 pub use claims::CLAIMS;

@@ -6,10 +6,10 @@ use consilience_checkpoint::Dtype;
 use consilience_core::{Error, Result};
 
 use super::{
-    Input, Inputs, Layout, METHODS, MergeConfig, Method, ModelRef, Module, OutputSlice, SliceSource, TokenizerSource,
-    check, lax, names,
+    Input, Inputs, Layout, METHODS, MergeConfig, Method, ModelRef, Module, OutputSlice, SliceSource, check, lax, names,
     parameters::{Level, settings},
     reader::{Reader, closest, given, list},
+    tokenizer,
 };
 use crate::yaml::{self, Mapping, Node, Place, Source};
 
@@ -71,8 +71,8 @@ fn read(reader: &mut Reader<'_>, root: &Node) -> Option<MergeConfig> {
     let parameters = settings(reader, top, known, Level::Tensor);
     let dtype = dtype(reader, top, "dtype");
     let out_dtype = self::dtype(reader, top, "out_dtype");
-    let tokenizer = tokenizer(reader, top);
-    let chat_template = reader.text(top, "chat_template").map(|(text, _)| text);
+    let tokenizer = tokenizer::tokenizer(reader, top);
+    let chat_template = tokenizer::chat_template(reader, top);
     let ((method, method_place), layout) = (method?, layout?);
     let config = MergeConfig {
         source: reader.source.clone(),
@@ -312,45 +312,4 @@ fn dtype(reader: &mut Reader<'_>, top: &Mapping, key: &str) -> Option<Dtype> {
         reader.fault(place, format!("`{key}`: there is no floating-point type `{name}`"), help);
     }
     found
-}
-
-const TOKENIZER_HELP: &str =
-    "write `tokenizer_source: base`, or the path of the model whose tokenizer fits; its files are copied as they are";
-
-fn tokenizer(reader: &mut Reader<'_>, top: &Mapping) -> Option<TokenizerSource> {
-    let source = given(top, "tokenizer_source");
-    let Some(section) = given(top, "tokenizer") else {
-        return source.and_then(|node| tokenizer_source(reader, node, "tokenizer_source"));
-    };
-    if let Some(source) = source {
-        let problem = format!("both `tokenizer_source` (line {}) and `tokenizer` are given", source.place.line);
-        reader.fault(section.place, problem, "keep `tokenizer_source`");
-        return None;
-    }
-    let mapping = reader.mapping(section, "`tokenizer`", &["source", "tokens", "pad_to_multiple_of"])?;
-    for key in ["tokens", "pad_to_multiple_of"] {
-        if let Some(entry) = mapping.entry(key).filter(|entry| !entry.value.is_null()) {
-            let problem = format!("`{key}`: vocabularies are not changed yet");
-            reader.fault(entry.key.place, problem, format!("delete it; {TOKENIZER_HELP}"));
-        }
-    }
-    match given(mapping, "source") {
-        Some(node) => tokenizer_source(reader, node, "source"),
-        None => {
-            let problem = "`tokenizer` without `source` means `union`: vocabularies are not joined yet";
-            reader.fault(section.place, problem, TOKENIZER_HELP);
-            None
-        }
-    }
-}
-
-fn tokenizer_source(reader: &mut Reader<'_>, node: &Node, key: &str) -> Option<TokenizerSource> {
-    match node.str() {
-        Some("base") => Some(TokenizerSource::Base),
-        Some("union") => {
-            reader.fault(node.place, format!("`{key}: union`: vocabularies are not joined yet"), TOKENIZER_HELP);
-            None
-        }
-        _ => names::model(reader, node, &format!("`{key}`")).map(TokenizerSource::Model),
-    }
 }

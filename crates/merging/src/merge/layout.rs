@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use consilience_checkpoint::{Checkpoint, Dtype, EMBEDDINGS, is_head, natural_cmp};
+use consilience_checkpoint::{Checkpoint, Dtype, is_head, natural_cmp};
 use consilience_core::{Error, Result, Seed};
 
 use super::job::{InputTensor, Job, Work};
@@ -53,7 +53,7 @@ pub fn lay_out(config: &MergeConfig, checkpoints: &[Checkpoint], choices: Choice
 }
 
 /// Whether every model's head is its embeddings, so that one of the two need not be stored.
-fn tied(config: &MergeConfig, checkpoints: &[Checkpoint]) -> bool {
+pub fn tied(config: &MergeConfig, checkpoints: &[Checkpoint]) -> bool {
     let ties = donor(config).and_then(|donor| checkpoints.get(donor)).is_some_and(Checkpoint::tied_word_embeddings);
     let own_head = |c: &Checkpoint| !c.tied_word_embeddings() && c.names().any(is_head);
     ties && !checkpoints.iter().any(own_head)
@@ -230,7 +230,7 @@ impl Builder<'_> {
             let checkpoint = &self.checkpoints[model];
             if checkpoint.describe(input).is_some() {
                 present.push((source, InputTensor { model, name: input.as_str().into() }));
-            } else if let Some(tied) = tied_source(checkpoint, input) {
+            } else if let Some(tied) = names::tied_source(checkpoint, input) {
                 present.push((source, InputTensor { model, name: tied.into() }));
             } else {
                 absent.push((model, input));
@@ -284,8 +284,8 @@ impl Builder<'_> {
                 let (_, input) = &present[i];
                 format!("{:?} in {}", views[i].shape, self.checkpoints[input.model].label())
             };
-            let vocabulary = if is_vocabulary(&name) {
-                "the vocabularies differ in size: merge models that share one, or resize their embeddings first"
+            let vocabulary = if names::is_vocabulary(&name) {
+                "the vocabularies differ in size: `tokenizer_source: union` joins them, `tokenizer_source: base` keeps the base's"
             } else {
                 "only models of one architecture and size can be merged"
             };
@@ -372,24 +372,12 @@ impl Builder<'_> {
     }
 }
 
-/// The embeddings that stand in for a head that a model does not store.
-fn tied_source(checkpoint: &Checkpoint, name: &str) -> Option<&'static str> {
-    if !is_head(name) {
-        return None;
-    }
-    EMBEDDINGS.into_iter().find(|embeddings| checkpoint.describe(embeddings).is_some())
-}
-
 /// Where in the configuration a fault stands, or what it says where it has no place.
 fn place_of(fault: &Error) -> (usize, usize, Option<String>) {
     match fault {
         Error::Config(fault) => (fault.line, fault.column, None),
         other => (0, 0, Some(other.to_string())),
     }
-}
-
-fn is_vocabulary(name: &str) -> bool {
-    is_head(name) || EMBEDDINGS.contains(&name) || name.contains("word_embeddings") || name.contains("embed_tokens")
 }
 
 fn begins_with(name: &str, prefix: &str) -> bool {

@@ -17,8 +17,8 @@ mod card;
 mod files;
 mod job;
 mod kernel;
-mod layout;
-mod names;
+pub(crate) mod layout;
+pub(crate) mod names;
 #[cfg(test)]
 mod reference;
 
@@ -30,7 +30,8 @@ use consilience_checkpoint::{
 use consilience_core::{Error, Progress, Result, Seed, Unit};
 use rayon::prelude::*;
 
-use crate::config::{Located, MergeConfig, TokenizerSource};
+use crate::config::{ChatTemplate, Located, MergeConfig};
+use crate::tokenizer::{self, Alignment, Content, chat, json};
 use crate::yaml::Source;
 use layout::{Choices, Tensors};
 pub(crate) use names::is_buffer;
@@ -73,7 +74,10 @@ pub struct Merge {
     config: MergeConfig,
     checkpoints: Vec<Checkpoint>,
     tensors: Tensors,
-    tokenizer: Option<PathBuf>,
+    /// The vocabulary that the configuration asks for.
+    alignment: Option<Alignment>,
+    /// The conversation format that it asks for.
+    chat: Option<String>,
     options: MergeOptions,
 }
 
@@ -107,13 +111,6 @@ impl Merge {
 
     fn of(config: MergeConfig, folder: Option<&Path>, options: MergeOptions) -> Result<Self> {
         let mut faults = Vec::new();
-        if let Some(name) = config.chat_template.as_ref().filter(|text| !text.contains('{')) {
-            faults.push(Error::parameter(
-                "chat_template",
-                name,
-                "a Jinja template's text; names and `auto` are not supported",
-            ));
-        }
         let mut checkpoints = Vec::new();
         let mut notes = Vec::new();
         for located in config.locate(folder)? {
@@ -122,21 +119,21 @@ impl Merge {
                 Err(fault) => faults.push(fault),
             }
         }
-        let tokenizer = match &config.tokenizer {
-            Some(TokenizerSource::Model(model)) => Some(config.locate_model(model, folder).map(|found| found.path)),
-            Some(TokenizerSource::Base) | None => {
-                layout::donor(&config).and_then(|donor| checkpoints.get(donor)).map(|c| Ok(c.path().to_owned()))
-            }
-        };
-        let tokenizer = tokenizer.transpose().unwrap_or_else(|fault| {
-            faults.push(fault);
-            None
-        });
         Error::all(faults)?;
+        let alignment = tokenizer::align(&config, folder, &mut checkpoints)?;
+        let chat = match &config.chat_template {
+            Some(ChatTemplate::Auto) => {
+                let donor = layout::donor(&config).unwrap_or_default();
+                let base_first = checkpoints.get(donor).into_iter().chain(&checkpoints[..donor]);
+                chat::most_common(base_first.chain(&checkpoints[donor + 1..]).map(Checkpoint::path))?
+            }
+            Some(ChatTemplate::Text(text)) => Some(text.clone()),
+            None => None,
+        };
         let choices = Choices { allow_missing: options.allow_missing, seed: options.seed };
         let mut tensors = layout::lay_out(&config, &checkpoints, choices)?;
         tensors.notes.splice(0..0, notes);
-        Ok(Self { config, checkpoints, tensors, tokenizer, options })
+        Ok(Self { config, checkpoints, tensors, alignment, chat, options })
     }
 
     /// The configuration.
@@ -148,7 +145,8 @@ impl Merge {
     pub fn notes(&self) -> Vec<String> {
         let lossy = self.tensors.jobs.iter().any(|job| job.dtype == Dtype::F64);
         let f64_note = lossy.then(|| "f64 tensors are merged in f32".to_owned());
-        self.config.note_lines().chain(self.tensors.notes.iter().cloned()).chain(f64_note).collect()
+        let vocabulary = self.alignment.iter().flat_map(|alignment| alignment.notes().iter().cloned());
+        self.config.note_lines().chain(vocabulary).chain(self.tensors.notes.iter().cloned()).chain(f64_note).collect()
     }
 
     /// What running it writes to `path`.
@@ -215,21 +213,36 @@ impl Merge {
             .max_by_key(|job| job.bytes())
             .map(|job| job.dtype);
         let tensors = &self.tensors;
-        if let Some(config) = files::model_config(&self.checkpoints, donor, dtype, &tensors.stacks, tensors.untied) {
-            let mut text =
-                serde_json::to_string_pretty(&config).map_err(|e| Error::data("config.json", e.to_string()))?;
-            text.push('\n');
-            writer.add_file("config.json", text.as_bytes())?;
+        if let Some(mut config) = files::model_config(&self.checkpoints, donor, dtype, &tensors.stacks, tensors.untied)
+        {
+            if let Some(alignment) = &self.alignment {
+                // What was lost was told when the merge was prepared.
+                alignment.adapt(&mut config);
+            }
+            writer.add_file("config.json", json::pretty("config.json", &config)?.as_bytes())?;
         }
-        if let (Some(folder), true) = (&self.tokenizer, self.options.copy_tokenizer) {
-            // A template of the configuration's own stands in for the copied one.
-            let replaced = |name: &str| self.config.chat_template.is_some() && name == "chat_template.jinja";
-            for (name, path) in files::carried(folder).filter(|(name, _)| !replaced(name)) {
-                writer.copy_file(&path, name)?;
+        let folder = self.checkpoints.get(donor).map(Checkpoint::path);
+        // A vocabulary that was asked for is written in any case: without it the weights have no meaning.
+        let tokenizer = match (&self.alignment, folder) {
+            (Some(alignment), _) => alignment.files(self.chat.as_deref())?,
+            (None, Some(folder)) if self.options.copy_tokenizer => tokenizer::carried(folder, self.chat.as_deref())?,
+            (None, _) => self.chat.iter().map(|chat| ("chat_template.jinja", Content::Text(chat.clone()))).collect(),
+        };
+        for (name, content) in tokenizer {
+            match content {
+                Content::Copy(path) => writer.copy_file(&path, name)?,
+                Content::Text(text) => writer.add_file(name, text.as_bytes())?,
             }
         }
-        if let Some(template) = &self.config.chat_template {
-            writer.add_file("chat_template.jinja", template.as_bytes())?;
+        if let (Some(folder), true) = (folder, self.options.copy_tokenizer) {
+            for (name, path) in files::carried(folder) {
+                match &self.alignment {
+                    Some(alignment) if name == files::GENERATION => {
+                        writer.add_file(name, alignment.generation(&path)?.as_bytes())?;
+                    }
+                    _ => writer.copy_file(&path, name)?,
+                }
+            }
         }
         if self.options.write_model_card {
             let name = target.file_name().map_or_else(|| "Merged model".into(), |n| n.to_string_lossy().into_owned());

@@ -162,15 +162,6 @@ fn inputs_must_satisfy_the_method() {
 }
 
 #[test]
-fn what_comes_later_says_so() {
-    let with = |line: &str| format!("merge_method: karcher\n{line}\n{TWO}");
-    assert_faults(&with("tokenizer_source: union"), &[(2, "not joined yet", "`tokenizer_source: base`")]);
-    assert_faults(&with("tokenizer: {source: union}"), &[(2, "not joined yet", "`tokenizer_source: base`")]);
-    assert_faults(&with("tokenizer: {source: base, pad_to_multiple_of: 8}"), &[(2, "not changed yet", "delete it")]);
-    assert_faults(&with("tokenizer: {}"), &[(2, "`union`", "`tokenizer_source: base`")]);
-}
-
-#[test]
 fn several_layouts_or_none_are_refused() {
     assert_faults("merge_method: linear\n", &[(1, "does not say what to merge", "`models`, `slices`, `modules`")]);
     assert_faults(

@@ -3,7 +3,7 @@
 use consilience_checkpoint::Dtype;
 use consilience_core::Error;
 
-use super::super::{Adapter, Located, MergeConfig, ModelRef, TokenizerSource};
+use super::super::{Adapter, ChatTemplate, Located, MergeConfig, ModelRef, TokenizerSource};
 use crate::yaml::Source;
 
 fn config(text: &str) -> MergeConfig {
@@ -17,12 +17,12 @@ fn the_top_level_is_read() {
          tokenizer_source: {model: tok}\nchat_template: auto\nmodels:\n- model: a@main\n- model: {model: {path: p+q@r}, override_architecture: X}\n",
     );
     assert_eq!((config.dtype, config.out_dtype), (Some(Dtype::BF16), Some(Dtype::F16)));
-    assert!(matches!(&config.tokenizer, Some(TokenizerSource::Model(model)) if model.path == "tok"));
-    assert_eq!(config.chat_template.as_deref(), Some("auto"));
+    assert!(matches!(&config.tokenizer, Some(t) if matches!(&t.source, TokenizerSource::Model(m) if m.path == "tok")));
+    assert_eq!(config.chat_template, Some(ChatTemplate::Auto));
     assert_eq!(config.models().iter().map(ToString::to_string).collect::<Vec<_>>(), ["a@main", "p+q@r", "z@v2"]);
     assert_eq!(config.notes.len(), 1);
     let short = self::config("merge_method: karcher\ntokenizer: {source: base}\nmodels: [{model: a}]\n");
-    assert_eq!(short.tokenizer, Some(TokenizerSource::Base));
+    assert_eq!(short.tokenizer.map(|t| t.source), Some(TokenizerSource::Base));
 }
 
 #[test]
