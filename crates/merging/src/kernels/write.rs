@@ -44,11 +44,13 @@ impl Group<'_> {
     }
 
     fn buffers(&self, output: Output<'_>, combine: &impl Combine) -> Buffers {
+        let mut bytes = ENCODED.take();
+        bytes.resize(bytes.len().max(PANEL.min(self.len()) * output.dtype.size()), 0);
         Buffers {
             decoded: self.scratch(CHUNK),
             scratch: vec![0.0; CHUNK * combine.buffers()],
             merged: vec![0.0; CHUNK],
-            bytes: vec![0_u8; PANEL.min(self.len()) * output.dtype.size()],
+            bytes,
         }
     }
 
