@@ -47,6 +47,8 @@ pub enum Command {
     ExtractLora(ExtractLora),
     /// Merge several LoRA adapters of one base into one adapter.
     MergeLora(MergeLora),
+    /// Run models on tasks: accuracy, entropy and perplexity, in one table over all models.
+    Evaluate(Evaluate),
     /// List every method there is, with its paper and whether its claim reproduced.
     Methods(Methods),
     /// Run the published claim of a method as an experiment, with its baselines, and tell the verdict.
@@ -119,6 +121,48 @@ pub struct Merge {
     /// Write no model card (README.md) and no copy of the configuration.
     #[arg(long = "no-write-model-card", action = clap::ArgAction::SetFalse)]
     pub write_model_card: bool,
+}
+
+/// Where networks run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Device {
+    /// The processor.
+    #[default]
+    Cpu,
+}
+
+/// `consilience evaluate`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  consilience evaluate --data tasks.yml base expert merged
+  consilience evaluate --data concrete.yml merged --json
+
+The file has a section `data`, as merge configurations by methods that learn have one, tasks.yml:
+  data:
+    - task: reviews
+      path: reviews.csv        # a folder of images, .npz, .jsonl, .csv or .tsv
+      labels: stars            # the column of the labels; without labels the entropy alone is told
+      head: ./reviews-expert   # a fine-tuned classifier, or a file with `class_embeddings`")]
+pub struct Evaluate {
+    /// The models: folders, or `MODEL+ADAPTER`.
+    #[arg(required = true, value_name = "MODEL")]
+    pub models: Vec<String>,
+    /// The file with the tasks.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub data: PathBuf,
+    /// Examples that go through a model together.
+    #[arg(long, default_value_t = 32, value_parser = positive)]
+    pub batch: usize,
+    /// Draws examples where a task has a limit.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Where the models run.
+    #[arg(long, value_enum, default_value_t)]
+    pub device: Device,
+    /// Print JSON instead of a table.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `consilience inspect`.
@@ -335,6 +379,14 @@ pub struct Demo {
 fn parse_rank(text: &str) -> Result<usize, String> {
     let rank = text.parse::<usize>().ok().filter(|rank| *rank > 0);
     rank.ok_or_else(|| format!("{text:?} is no rank; wanted a whole number above 0"))
+}
+
+/// A whole number of at least 1.
+fn positive(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(value) if value > 0 => Ok(value),
+        _ => Err(format!("{text:?} is no whole number above 0")),
+    }
 }
 
 /// Bytes of a size such as `5GB`, `500MB`, `2GiB` or `1000000`; mergekit's `5B` (billions) too.

@@ -6,6 +6,8 @@
 //! | [`adapters`] | takes LoRA adapters out of fine-tuned models, and merges several of them into one |
 //! | [`config`], [`yaml`] | those configurations, in mergekit's format |
 //! | [`tokenizer`] | models with different vocabularies: joined tokenizers, embeddings to match |
+//! | [`pretrained`] | learned merges of model folders, and the evaluation of models |
+//! | [`tasks`] | the examples of tasks: images, arrays, texts |
 //! | [`kernels`] | what is done to each tensor on the way |
 //! | [`library`] | networks in memory, by closed forms: averages, task arithmetic, TIES, DARE, Fisher, RegMean |
 //! | [`learned`] | networks in memory, learned from unlabelled inputs: AdaMerging, Concrete task arithmetic, Concrete AdaMerging |
@@ -43,6 +45,8 @@ pub mod kernels;
 pub mod learned;
 pub mod library;
 pub mod merge;
+pub mod pretrained;
+pub mod tasks;
 pub mod tokenizer;
 pub mod yaml;
 

@@ -5,7 +5,9 @@ pub mod claim;
 pub mod data;
 pub mod demo;
 pub mod diff;
+pub mod evaluate;
 pub mod inspect;
+mod learned;
 pub mod merge;
 pub mod methods;
 pub mod pages;
@@ -15,6 +17,7 @@ use std::path::Path;
 use consilience_checkpoint::Checkpoint;
 use consilience_core::Result;
 
+use crate::cli;
 use crate::terminal::remark;
 
 /// Opens `MODEL` or `MODEL+ADAPTER`; tells what is worth telling of the adapters.
@@ -26,4 +29,11 @@ fn open(path: &Path, quiet: bool) -> Result<Checkpoint> {
         }
     }
     Ok(model)
+}
+
+/// The device of a choice.
+fn device(choice: cli::Device) -> burn::tensor::Device {
+    match choice {
+        cli::Device::Cpu => burn::tensor::Device::flex(),
+    }
 }

@@ -121,6 +121,32 @@ pub(super) fn parameters(reader: &mut Reader<'_>, config: &MergeConfig) {
     }
 }
 
+/// Checks what a method that learns needs beside models: tasks, whole models, and one value for each parameter.
+pub(super) fn learning(reader: &mut Reader<'_>, config: &MergeConfig) {
+    let name = config.method.name;
+    if !config.method.learned {
+        if let Some(task) = config.tasks.first() {
+            reader.note(task.place, format!("`data` has no effect on `{name}`, which looks at weights alone"));
+        }
+        return;
+    }
+    if config.tasks.is_empty() {
+        let help = "add `data:` with one entry a task: `- path: EXAMPLES`, and a `head: FILE` where it needs one";
+        reader.fault(config.method_place, format!("`{name}` runs the models, and there is no `data` to run them on"), help);
+    }
+    if !matches!(config.layout, Layout::Whole(super::Inputs::Models(_))) {
+        let help = "list whole models under `models`; merge slices first, and the results after";
+        reader.fault(config.method_place, format!("`{name}` runs the models, so it takes no slices or modules"), help);
+    }
+    for setting in &config.parameters.entries {
+        let plain = |choice: &super::Choice| choice.filter.is_none() && choice.values.len() == 1;
+        if let Some(choice) = setting.choices.iter().find(|choice| !plain(choice)) {
+            let problem = format!("`{}` holds for the whole model: it takes one value", setting.parameter.name);
+            reader.fault(choice.place, problem, "write a number in place of the list");
+        }
+    }
+}
+
 fn sets(settings: &Settings, parameter: &Parameter) -> bool {
     settings.get(parameter.name).is_some_and(super::Setting::sets_anything)
 }

@@ -21,6 +21,7 @@ mod reader;
 mod resolve;
 mod setting;
 mod slices;
+mod tasks;
 mod tokenizer;
 
 #[cfg(test)]
@@ -30,6 +31,7 @@ pub use methods::{BasePolicy, DefaultValue, METHODS, Method, OptionalTensor, Par
 pub use model::{Adapter, Input, Inputs, Layout, MergeConfig, ModelRef, Module, Note, OutputSlice, SliceSource};
 pub use paths::Located;
 pub use resolve::{InputTensor, Resolved, Values};
+pub use tasks::{TaskConfig, TasksConfig, task_names};
 pub use setting::{Choice, ParameterValue, Setting, Settings};
 pub use slices::{ModulePlan, Plan, Position, SlicePlan, SourcePlan, Spot};
 pub use tokenizer::{ChatTemplate, EmbeddingSource, TokenName, TokenSetting, TokenizerConfig, TokenizerSource};

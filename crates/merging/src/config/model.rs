@@ -10,7 +10,7 @@ use std::{
 
 use consilience_checkpoint::Dtype;
 
-use super::{ChatTemplate, Method, Settings, TokenizerConfig};
+use super::{ChatTemplate, Method, Settings, TaskConfig, TokenizerConfig};
 use crate::yaml::{Place, Source};
 
 /// A merge, as its configuration asks for it. Made by [`MergeConfig::parse`], which checks it.
@@ -36,6 +36,8 @@ pub struct MergeConfig {
     pub tokenizer: Option<TokenizerConfig>,
     /// `chat_template`.
     pub chat_template: Option<ChatTemplate>,
+    /// `data`: the tasks of a learned merge.
+    pub tasks: Vec<TaskConfig>,
     /// What has no effect, and is worth telling.
     pub notes: Vec<Note>,
 }

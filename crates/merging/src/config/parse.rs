@@ -9,11 +9,11 @@ use super::{
     Input, Inputs, Layout, METHODS, MergeConfig, Method, ModelRef, Module, OutputSlice, SliceSource, check, lax, names,
     parameters::{Level, settings},
     reader::{Reader, closest, given, list},
-    tokenizer,
+    tasks, tokenizer,
 };
 use crate::yaml::{self, Mapping, Node, Place, Source};
 
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 12] = [
     "merge_method",
     "base_model",
     "models",
@@ -25,6 +25,7 @@ const KEYS: [&str; 11] = [
     "tokenizer_source",
     "tokenizer",
     "chat_template",
+    "data",
 ];
 
 impl MergeConfig {
@@ -73,6 +74,7 @@ fn read(reader: &mut Reader<'_>, root: &Node) -> Option<MergeConfig> {
     let out_dtype = self::dtype(reader, top, "out_dtype");
     let tokenizer = tokenizer::tokenizer(reader, top);
     let chat_template = tokenizer::chat_template(reader, top);
+    let tasks = tasks::section(reader, top)?;
     let ((method, method_place), layout) = (method?, layout?);
     let config = MergeConfig {
         source: reader.source.clone(),
@@ -85,6 +87,7 @@ fn read(reader: &mut Reader<'_>, root: &Node) -> Option<MergeConfig> {
         out_dtype,
         tokenizer,
         chat_template,
+        tasks,
         notes: Vec::new(),
     };
     // A model that could not be read would be reported again, as missing.
@@ -93,6 +96,7 @@ fn read(reader: &mut Reader<'_>, root: &Node) -> Option<MergeConfig> {
     }
     if reader.is_clean() {
         check::parameters(reader, &config);
+        check::learning(reader, &config);
     }
     Some(config)
 }

@@ -80,6 +80,20 @@ impl Values {
     }
 }
 
+impl Values {
+    /// A whole number, or nothing.
+    ///
+    /// # Errors
+    /// As [`Values::float`].
+    pub fn optional_int(&self, name: &str) -> Result<Option<i64>> {
+        match self.entries.iter().find(|(own, _)| *own == name) {
+            Some((_, None)) => Ok(None),
+            Some((_, Some(ParameterValue::Int(value)))) => Ok(Some(*value)),
+            _ => Err(absent(name, "a whole number")),
+        }
+    }
+}
+
 fn absent(name: &str, wanted: &str) -> Error {
     Error::parameter(name, "no such parameter of the method", wanted)
 }
@@ -114,6 +128,28 @@ impl MergeConfig {
         }
         self.check_sum(spot, output, inputs, &resolved)?;
         Ok(resolved)
+    }
+
+    /// The parameters of a method that learns, which hold for the model as a whole.
+    ///
+    /// # Errors
+    /// When a required parameter has no value, with the line.
+    pub fn whole(&self) -> Result<Values> {
+        let mut values = Values::default();
+        for parameter in self.method.shared_parameters() {
+            let set = self.parameters.get(parameter.name).and_then(|setting| setting.choices.first());
+            let value = set.and_then(|choice| choice.values.first().copied());
+            let value = match (value, parameter.default) {
+                (Some(value), _) => Some(value),
+                (None, DefaultValue::Required) => return Err(self.missing(parameter, "the model", None)),
+                (None, DefaultValue::Nothing) => None,
+                (None, DefaultValue::Bool(value)) => Some(ParameterValue::Bool(value)),
+                (None, DefaultValue::Int(value)) => Some(ParameterValue::Int(value)),
+                (None, DefaultValue::Float(value)) => Some(ParameterValue::Float(value)),
+            };
+            values.entries.push((parameter.name, value));
+        }
+        Ok(values)
     }
 
     fn values<'a>(

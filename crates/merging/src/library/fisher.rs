@@ -157,6 +157,74 @@ where
     Ok(sum)
 }
 
+/// The empirical diagonal Fisher information about the parameters of `module` at `theta`: the mean over labelled examples
+/// of `(d log p(label|x) / d theta)^2`. One backward an example.
+///
+/// The network runs as it predicts. Fails with [`Error::Data`] where there are no examples or a label is beyond the classes,
+/// [`Error::Shape`] where a batch and its labels differ in number, [`Error::Stopped`], and as [`value_and_gradient`] does.
+pub fn empirical_fisher<M>(
+    module: &M,
+    theta: &Parameters,
+    batches: impl IntoIterator<Item = (M::Input, Vec<u32>)>,
+    progress: &dyn Progress,
+) -> Result<Parameters>
+where
+    M: Classifier,
+    M::Input: Batch,
+{
+    let batches = batches.into_iter();
+    progress.begin("empirical Fisher information", batches.size_hint().0 as u64, Unit::Steps);
+    let sum = empirical(&module.valid(), theta, batches, progress);
+    progress.end();
+    sum
+}
+
+fn empirical<M>(
+    module: &M,
+    theta: &Parameters,
+    batches: impl Iterator<Item = (M::Input, Vec<u32>)>,
+    progress: &dyn Progress,
+) -> Result<Parameters>
+where
+    M: Classifier,
+    M::Input: Batch,
+{
+    let mut sum = Parameters::zeros(Arc::clone(theta.layout()));
+    let mut examples = 0_usize;
+    for (batch, labels) in batches {
+        if batch.count() != labels.len() {
+            return Err(Error::shape("labels", [labels.len()], format!("[{}], one an example", batch.count())));
+        }
+        for (row, label) in labels.iter().enumerate() {
+            if progress.stopped() {
+                return Err(Error::Stopped);
+            }
+            let mut fault = None;
+            let (_, gradient) = value_and_gradient(module, theta, |module| {
+                let log_p = log_softmax(module.logits(batch.part(row..row + 1)), 1);
+                let [_, classes] = log_p.dims();
+                let class = *label as usize;
+                if class >= classes {
+                    fault = Some(Error::data("labels", format!("there is class {class}, and the head has {classes}")));
+                    return log_p.mean();
+                }
+                log_p.narrow(1, class, 1).sum()
+            })?;
+            if let Some(fault) = fault {
+                return Err(fault);
+            }
+            sum.values_mut().iter_mut().zip(gradient.values()).for_each(|(sum, g)| *sum += g * g);
+            examples += 1;
+        }
+        progress.advance(1);
+    }
+    if examples == 0 {
+        return Err(Error::data("batches", "no examples, wanted at least one"));
+    }
+    sum.scale(1.0 / examples as f32);
+    Ok(sum)
+}
+
 #[cfg(test)]
 mod tests {
     use burn::tensor::{Device, Tensor};
@@ -188,6 +256,21 @@ mod tests {
         let negative = [vector(&[0.5, 7.0]), vector(&[-0.5, 7.0])];
         let message = FisherMerging::default().merge(&pool, &negative).unwrap_err().to_string();
         assert_eq!(message, "information 1: an entry is negative, but they are squares");
+    }
+
+    #[test]
+    fn the_empirical_information_is_that_of_the_labels() {
+        let net = MlpConfig::new(vec![3, 2]).init(Seed(1), &Device::flex()).unwrap();
+        let theta = Parameters::of(&net).unwrap();
+        let b = theta.tensor("layers.0.bias").unwrap();
+        // At an input of zero the slope of log p_0 with respect to the biases is (1 - p_0, -(1 - p_0)).
+        let slope = 1.0 - 1.0 / (1.0 + (b[1] - b[0]).exp());
+        let zeros = || Tensor::<2>::zeros([2, 3], &Device::flex());
+        let found = empirical_fisher(&net, &theta, [(zeros(), vec![0, 0])], &Silent).unwrap();
+        assert!(found.tensor("layers.0.bias").unwrap().iter().all(|f| (f - slope * slope).abs() < 1e-6));
+        assert!(empirical_fisher(&net, &theta, [(zeros(), vec![0, 2])], &Silent).is_err());
+        assert!(empirical_fisher(&net, &theta, [(zeros(), vec![0])], &Silent).is_err());
+        assert!(empirical_fisher(&net, &theta, [], &Silent).is_err());
     }
 
     #[test]

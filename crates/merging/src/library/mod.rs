@@ -32,7 +32,7 @@ use crate::kernels::vectorized;
 pub use arithmetic::TaskArithmetic;
 pub use average::{SimpleAverage, WeightedAverage};
 pub use dare::Dare;
-pub use fisher::{FisherEstimate, FisherMerging};
+pub use fisher::{FisherEstimate, FisherMerging, empirical_fisher};
 pub use masks::{ConsensusMerging, TallMask};
 pub use pool::Pool;
 pub use reg_mean::{Grams, RegMean};

@@ -13,8 +13,8 @@
 //! `dtype`, else the type that holds all inputs. mergekit casts the inputs to `dtype` first and computes some methods in
 //! it; results therefore differ within the rounding of that type, and are the better for it.
 
-mod card;
-mod files;
+pub(crate) mod card;
+pub(crate) mod files;
 mod job;
 mod kernel;
 pub(crate) mod layout;
@@ -110,6 +110,11 @@ impl Merge {
     }
 
     fn of(config: MergeConfig, folder: Option<&Path>, options: MergeOptions) -> Result<Self> {
+        if config.method.learned {
+            let help = "call `LearnedMerge` for it";
+            let problem = format!("`{}` runs the models, which this merge does not", config.method.name);
+            return Err(config.source.fault(config.method_place, problem, Some(help.into())));
+        }
         let mut faults = Vec::new();
         let mut checkpoints = Vec::new();
         let mut notes = Vec::new();
@@ -254,7 +259,7 @@ impl Merge {
 }
 
 /// Opens a model, and lays its adapter over it.
-fn open(located: &Located, notes: &mut Vec<String>) -> Result<Checkpoint> {
+pub(crate) fn open(located: &Located, notes: &mut Vec<String>) -> Result<Checkpoint> {
     let mut checkpoint = Checkpoint::open(&located.path)?;
     if let Some(path) = &located.adapter {
         let applied = Adapter::open(path)?.apply(&mut checkpoint)?;
