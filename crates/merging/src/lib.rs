@@ -3,6 +3,7 @@
 //! | Where | What |
 //! | --- | --- |
 //! | [`merge`] | merges model folders on disk as a configuration says, streamed: never a whole model in memory |
+//! | [`multi`] | several merges in one file, later ones of earlier results |
 //! | [`config`], [`yaml`] | those configurations, in mergekit's format |
 //! | [`kernels`] | what is done to each tensor on the way |
 //! | [`library`] | networks in memory, by closed forms: averages, task arithmetic, TIES, DARE, Fisher, RegMean |
@@ -40,6 +41,7 @@ pub mod kernels;
 pub mod learned;
 pub mod library;
 pub mod merge;
+pub mod multi;
 pub mod yaml;
 
 pub use claims::CLAIMS;

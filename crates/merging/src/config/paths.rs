@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use consilience_core::{Error, Result};
 
-use super::{MergeConfig, ModelRef};
+use super::{MergeConfig, ModelRef, reader::closest};
 
 impl MergeConfig {
     /// Where the models are, in the order of [`MergeConfig::models`]. A path counts from the current folder, as in
@@ -24,11 +24,14 @@ impl MergeConfig {
         Error::all(faults).map(|()| found)
     }
 
-    /// Where one model is; see [`MergeConfig::locate`].
+    /// Where one model is, or will be where another merge makes it; see [`MergeConfig::locate`].
     ///
     /// # Errors
     /// When it is in neither place.
     pub fn locate_model(&self, model: &ModelRef, folder: Option<&Path>) -> Result<PathBuf> {
+        if let Some(result) = self.results.get(&model.path) {
+            return Ok(result.clone());
+        }
         let direct = PathBuf::from(&model.path);
         if direct.exists() {
             return Ok(direct);
@@ -41,7 +44,10 @@ impl MergeConfig {
             Some(beside) if *beside != direct => format!("`{}` and `{}`", direct.display(), beside.display()),
             _ => format!("`{}`", direct.display()),
         };
-        let help = if is_hub_name(&model.path) {
+        let meant = closest(&model.path, self.results.keys().map(String::as_str));
+        let help = if let Some(name) = meant {
+            format!("did you mean the merge `{name}` of this file?")
+        } else if is_hub_name(&model.path) {
             let version = model.revision.as_ref().map(|version| format!(" --revision {version}")).unwrap_or_default();
             format!(
                 "if this is a name on the Hugging Face Hub, download it first, for example with \
@@ -49,7 +55,7 @@ impl MergeConfig {
                 model.path
             )
         } else {
-            "name a folder with `config.json` and `.safetensors` files, or a `.safetensors` file".into()
+            "name a folder with `config.json` and `.safetensors` files, or a `.safetensors` or `.gguf` file".into()
         };
         let problem = format!("there is no model `{}`: looked for a local folder or file at {looked}", model.path);
         Err(self.source.fault(model.place, problem, Some(help)))

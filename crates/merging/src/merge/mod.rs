@@ -93,15 +93,21 @@ impl Merge {
     /// every tensor that does not fit.
     pub fn prepare(path: &Path, options: MergeOptions) -> Result<Self> {
         let config = MergeConfig::read(path)?;
-        Self::of(config, path.parent(), options)
+        Self::of(config, path.parent(), options, &|path| Checkpoint::open(path))
     }
 
     /// As [`Merge::prepare`] for a configuration's text; relative paths count from the current folder.
     pub fn parse(name: &str, text: &str, options: MergeOptions) -> Result<Self> {
-        Self::of(MergeConfig::parse(Source::new(name, text))?, None, options)
+        Self::of(MergeConfig::parse(Source::new(name, text))?, None, options, &|path| Checkpoint::open(path))
     }
 
-    fn of(config: MergeConfig, folder: Option<&Path>, options: MergeOptions) -> Result<Self> {
+    /// The merge of `config`, whose models `open` opens: from the disk, or planned ones.
+    pub(crate) fn of(
+        config: MergeConfig,
+        folder: Option<&Path>,
+        options: MergeOptions,
+        open: &dyn Fn(&Path) -> Result<Checkpoint>,
+    ) -> Result<Self> {
         let mut faults = Vec::new();
         if let Some(name) = config.chat_template.as_ref().filter(|text| !text.contains('{')) {
             faults.push(Error::parameter(
@@ -112,7 +118,7 @@ impl Merge {
         }
         let mut checkpoints = Vec::new();
         for path in config.locate(folder)? {
-            match Checkpoint::open(&path) {
+            match open(&path) {
                 Ok(checkpoint) => checkpoints.push(checkpoint),
                 Err(fault) => faults.push(fault),
             }
@@ -142,7 +148,22 @@ impl Merge {
     pub fn notes(&self) -> Vec<String> {
         let lossy = self.tensors.jobs.iter().any(|job| job.dtype == Dtype::F64);
         let f64_note = lossy.then(|| "f64 tensors are merged in f32".to_owned());
-        self.config.note_lines().chain(self.tensors.notes.iter().cloned()).chain(f64_note).collect()
+        let opened = self.checkpoints.iter().flat_map(|c| c.notes().iter().cloned());
+        let laid_out = self.tensors.notes.iter().cloned();
+        self.config.note_lines().chain(opened).chain(laid_out).chain(f64_note).chain(self.no_tokenizer()).collect()
+    }
+
+    /// Told where the result would be complete but for its tokenizer: from a GGUF file, which holds a vocabulary only.
+    fn no_tokenizer(&self) -> Option<String> {
+        let file = self.tokenizer.as_ref().filter(|path| self.options.copy_tokenizer && path.is_file())?;
+        let donor = layout::donor(&self.config).and_then(|donor| self.checkpoints.get(donor))?;
+        donor.config().is_some().then(|| {
+            let file = file.display();
+            format!(
+                "the result has no tokenizer, since none is taken out of `{file}`: write `tokenizer_source: PATH`, a \
+                 folder that has the tokenizer's files"
+            )
+        })
     }
 
     /// What running it writes to `path`.
@@ -154,6 +175,33 @@ impl Merge {
             parameters: jobs.iter().map(|job| job.shape.iter().product::<usize>() as u64).sum(),
             bytes: jobs.iter().map(job::Job::bytes).sum(),
         }
+    }
+
+    /// The result as it will be at `path`, a folder: its tensors can be described and not read.
+    pub(crate) fn planned(&self, path: &Path) -> Checkpoint {
+        Checkpoint::planned(path, self.model_config(), self.layout().collect())
+    }
+
+    /// The models that the merge reads from.
+    pub(crate) fn checkpoints(&self) -> &[Checkpoint] {
+        &self.checkpoints
+    }
+
+    /// The result's tensors.
+    pub(crate) fn layout(&self) -> impl Iterator<Item = TensorLayout> {
+        self.tensors.jobs.iter().map(|job| TensorLayout {
+            name: job.name.clone(),
+            dtype: job.dtype,
+            shape: job.shape.clone(),
+        })
+    }
+
+    /// The result's `config.json`.
+    fn model_config(&self) -> Option<serde_json::Value> {
+        let donor = layout::donor(&self.config).unwrap_or_default();
+        let jobs = self.tensors.jobs.iter().filter(|job| job.dtype.is_float());
+        let dtype = jobs.max_by_key(|job| job.bytes()).map(|job| job.dtype);
+        files::model_config(&self.checkpoints, donor, dtype, &self.tensors.stacks, self.tensors.untied)
     }
 
     /// Bytes of weights of all models that the merge reads from.
@@ -170,17 +218,12 @@ impl Merge {
         let inputs: Vec<&Path> = self.checkpoints.iter().map(Checkpoint::path).collect();
         refuse_output_onto_input(target, &inputs)?;
         let single = target.extension().is_some_and(|e| e == "safetensors");
-        let layout = self.tensors.jobs.iter().map(|job| TensorLayout {
-            name: job.name.clone(),
-            dtype: job.dtype,
-            shape: job.shape.clone(),
-        });
         let options = WriterOptions {
             max_shard_bytes: self.options.max_shard_bytes,
             replace: self.options.replace,
             ..WriterOptions::default()
         };
-        let writer = CheckpointWriter::create(target, layout.collect(), options)?;
+        let writer = CheckpointWriter::create(target, self.layout().collect(), options)?;
         let summary = self.summary(target);
         progress.begin(&format!("merging by {}", self.config.method.name), summary.bytes, Unit::Bytes);
         let merged = self.tensors.jobs.par_iter().enumerate().with_max_len(1).try_for_each(|(tensor, job)| {
@@ -199,16 +242,7 @@ impl Merge {
     }
 
     fn add_files(&self, writer: &CheckpointWriter, target: &Path) -> Result<()> {
-        let donor = layout::donor(&self.config).unwrap_or_default();
-        let dtype = self
-            .tensors
-            .jobs
-            .iter()
-            .filter(|job| job.dtype.is_float())
-            .max_by_key(|job| job.bytes())
-            .map(|job| job.dtype);
-        let tensors = &self.tensors;
-        if let Some(config) = files::model_config(&self.checkpoints, donor, dtype, &tensors.stacks, tensors.untied) {
+        if let Some(config) = self.model_config() {
             let mut text =
                 serde_json::to_string_pretty(&config).map_err(|e| Error::data("config.json", e.to_string()))?;
             text.push('\n');
