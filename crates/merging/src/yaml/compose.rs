@@ -195,10 +195,15 @@ impl<'s> Composer<'s> {
                 let place = self.place(span, false);
                 match self.anchors.get(&id).cloned() {
                     Some(node) => self.put(node, false, place),
+                    None if self.starts.len() > 1 => Err(self.fault(
+                        place,
+                        "this alias names a node of another document, or one that it stands in",
+                        "neither is possible: write the value out",
+                    )),
                     None => Err(self.fault(
                         place,
-                        "this alias stands inside the node that it names, or names one of another document",
-                        "neither is possible: write the value out",
+                        "this alias stands inside the node that it names",
+                        "a node cannot contain itself: write the value out",
                     )),
                 }
             }
