@@ -1,10 +1,11 @@
 //! The typed configuration.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     fmt,
     hash::{Hash, Hasher},
     ops::Range,
+    path::PathBuf,
     sync::Arc,
 };
 
@@ -38,6 +39,8 @@ pub struct MergeConfig {
     pub chat_template: Option<ChatTemplate>,
     /// What has no effect, and is worth telling.
     pub notes: Vec<Note>,
+    /// Models that are results of other merges of the same file, by name, and where they are. A name goes before a path.
+    pub results: BTreeMap<String, PathBuf>,
 }
 
 /// What the configuration merges.
