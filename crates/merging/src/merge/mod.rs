@@ -4,7 +4,9 @@
 //! [`Merge::run`] streams: tensors are mapped, merged in parallel and written to their final place in staged files, which
 //! are renamed at the end. Time: the reads and writes of the models, once, twice for methods with statistics, up to five
 //! times for selections. Memory: a few blocks of 131,072 elements a thread, a few numbers a row, and one bit an element for
-//! the random methods; never the model, a shard or a decoded tensor.
+//! the random methods; never the model, a shard or a decoded tensor. The exceptions are `tsv_m`, `iso_c` and `iso_cts`,
+//! which decompose matrices: each thread holds one tensor's task matrix and its factors in f64
+//! ([`TsvM`](crate::kernels::TsvM), [`IsoC`](crate::kernels::IsoC)).
 //!
 //! A model with an adapter (`model+adapter`) is merged as `W + scale · B A`, in f32: what is held beyond the above are the
 //! changed tensors of the output tensors in work, one a thread, in f32.
