@@ -15,7 +15,7 @@ use crate::header::{Header, TensorInfo};
 use crate::index::{self, INDEX};
 use crate::mapped::map;
 use crate::unique::shown;
-use crate::{Compute, Description, Dtype, Tensor, TensorView, gguf, natural_cmp};
+use crate::{Compute, Description, Dtype, Tensor, TensorLayout, TensorView, gguf, natural_cmp};
 
 /// The name of the weights' file where there is one alone.
 pub(crate) const SINGLE: &str = "model.safetensors";
@@ -164,6 +164,19 @@ impl Checkpoint {
             tensors,
             notes: parts.notes,
         }
+    }
+
+    /// A model that is still to be written to the folder `path`: its tensors can be described, and reading one is an error.
+    /// So that merges of results that do not exist yet can be checked.
+    pub fn planned(path: &Path, config: Option<Value>, layout: Vec<TensorLayout>) -> Self {
+        let recipe: Arc<dyn Compute> = Arc::new(Planned(path.to_owned()));
+        let entry = |tensor: TensorLayout| {
+            let recipe = recipe.clone();
+            (tensor.name, Entry::Computed { dtype: tensor.dtype, shape: tensor.shape, recipe, under: None })
+        };
+        let tensors = layout.into_iter().map(entry).collect();
+        let parts = Assembled { config, files: Vec::new(), tensors, notes: Vec::new() };
+        Self { folder: true, ..Self::assembled(path, parts) }
     }
 
     /// The folder or file that was opened.
@@ -336,6 +349,16 @@ impl Entry {
             Entry::Stored(shard, _) => Some(*shard),
             Entry::Computed { under, .. } => under.as_ref()?.shard(),
         }
+    }
+}
+
+/// Stands in for the tensors of a model that is not there yet.
+#[derive(Debug)]
+struct Planned(PathBuf);
+
+impl Compute for Planned {
+    fn compute(&self, _: Option<TensorView<'_>>) -> Result<(Dtype, Vec<u8>)> {
+        Err(Error::data(self.0.display().to_string(), "the model has not been written yet"))
     }
 }
 

@@ -88,14 +88,20 @@ A configuration, ties.yml:
       parameters: {density: 0.5, weight: 0.4}
     - model: ./base+./chat-lora
       parameters: {density: 0.5, weight: 0.3}
-  dtype: bfloat16")]
+  dtype: bfloat16
+
+Several merges in one file, separated by ---: each but the final one has a `name:`, which stands where a model may.")]
 pub struct Merge {
-    /// The configuration, as mergekit-yaml reads it.
+    /// The configuration, as mergekit-yaml reads it; or several, as mergekit-multi does.
     #[arg(value_hint = ValueHint::FilePath)]
     pub config: PathBuf,
     /// The folder (or `.safetensors` file) to write; absent or whole at any moment.
-    #[arg(required_unless_present = "check", value_hint = ValueHint::AnyPath)]
+    #[arg(required_unless_present_any = ["check", "intermediate_dir"], value_hint = ValueHint::AnyPath)]
     pub out: Option<PathBuf>,
+    /// Keep the results of the named merges of a file with several, DIR/NAME each, and take those again that are still
+    /// what they would be [default: a temporary folder beside OUT].
+    #[arg(long, short = 'I', value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub intermediate_dir: Option<PathBuf>,
     /// Look at the configuration and the checkpoints' headers only, and report every fault at once.
     #[arg(long)]
     pub check: bool,
@@ -115,6 +121,9 @@ pub struct Merge {
     /// Seed of the random methods (dare, della).
     #[arg(long, alias = "random-seed", default_value_t = 0)]
     pub seed: u64,
+    /// Where networks run, for the methods that learn.
+    #[arg(long, value_enum, default_value_t)]
+    pub device: Device,
     /// Do not carry the tokenizer's and generation files over.
     #[arg(long = "no-copy-tokenizer", action = clap::ArgAction::SetFalse)]
     pub copy_tokenizer: bool,
@@ -172,7 +181,7 @@ Examples:
   consilience inspect ./model
   consilience inspect model.safetensors --stats --json > tensors.json")]
 pub struct Inspect {
-    /// A model folder or a `.safetensors` file, or `MODEL+ADAPTER`.
+    /// A model folder, a `.safetensors` or `.gguf` file, or `MODEL+ADAPTER`.
     #[arg(value_hint = ValueHint::AnyPath)]
     pub path: PathBuf,
     /// Read the weights: norm, mean, extremes, and the number of NaN, infinite and zero entries of each tensor.

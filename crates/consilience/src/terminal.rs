@@ -42,6 +42,16 @@ pub fn bytes(count: u64) -> String {
     }
 }
 
+/// A number of parameters for people: `58.2 M`.
+pub fn count(number: u64) -> String {
+    match number {
+        0..10_000 => number.to_string(),
+        10_000..1_000_000 => format!("{:.1} k", number as f64 / 1e3),
+        1_000_000..10_000_000_000 => format!("{:.1} M", number as f64 / 1e6),
+        _ => format!("{:.1} B", number as f64 / 1e9),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::bytes;

@@ -95,6 +95,10 @@ fn what_a_method_needs_is_told() {
     refused(&scene, &LINEAR.replace("parameters: {weight: 1}\n", ""), &["`linear` needs the parameter `weight`"]);
     refused(&scene, &LINEAR.replace("code", "math"), &["merge.yml:2:", "`math` stands twice"]);
     refused(&scene, &LINEAR.replace("math", "math+lora"), &["merge.yml:2:", "there is no adapter `lora`"]);
+    let tall = "merge_method: tall_mask\nbase_model: base\nmodels: [{model: math}, {model: code}]\n";
+    refused(&scene, tall, &["merge.yml:1:", "no model is marked as the task", "`task: true`"]);
+    let both = format!("{tall}parameters: {{task: true}}\n");
+    refused(&scene, &both, &["merge.yml:1:", "2 models are marked"]);
     let layers = "merge_method: passthrough\nslices:\n  - sources: [{model: math, layer_range: [1, 7]}]\n";
     refused(&scene, layers, &["7"]);
 }

@@ -61,9 +61,12 @@ pub fn nearest_isometry(a: MatRef<'_, f64>) -> Result<Mat<f64>> {
     Ok(product(svd.u.as_ref(), svd.v.transpose()))
 }
 
-/// Left vectors, singular values and right vectors of a matrix that is not wider than tall; `None` where the Gram matrix
+/// Left vectors, singular values, right vectors.
+type Triples = (Mat<f64>, Vec<f64>, Mat<f64>);
+
+/// The singular triples of a matrix that is not wider than tall; `None` where the Gram matrix
 /// does not resolve what is asked for.
-fn through_gram(a: MatRef<'_, f64>, rank: usize) -> Result<Option<(Mat<f64>, Vec<f64>, Mat<f64>)>> {
+fn through_gram(a: MatRef<'_, f64>, rank: usize) -> Result<Option<Triples>> {
     let n = a.ncols();
     let gram = product(a.transpose(), a);
     let (values, vectors) = sequential::symmetric_eigen(gram.as_ref())?;

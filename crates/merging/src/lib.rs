@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`merge`] | merges model folders on disk as a configuration says, streamed: never a whole model in memory |
 //! | [`adapters`] | takes LoRA adapters out of fine-tuned models, and merges several of them into one |
+//! | [`multi`] | several merges in one file, later ones of earlier results |
 //! | [`config`], [`yaml`] | those configurations, in mergekit's format |
 //! | [`tokenizer`] | models with different vocabularies: joined tokenizers, embeddings to match |
 //! | [`pretrained`] | learned merges of model folders, and the evaluation of models |
@@ -45,6 +46,7 @@ pub mod kernels;
 pub mod learned;
 pub mod library;
 pub mod merge;
+pub mod multi;
 pub mod pretrained;
 pub mod tasks;
 pub mod tokenizer;

@@ -8,7 +8,7 @@ use consilience_core::report::Table;
 
 use crate::cli;
 use crate::commands::open;
-use crate::terminal::{bytes, json, say};
+use crate::terminal::{bytes, json, remark, say};
 
 /// Lists the tensors of a checkpoint.
 pub fn run(arguments: &cli::Inspect, quiet: bool) -> Result<()> {
@@ -47,6 +47,7 @@ pub fn run(arguments: &cli::Inspect, quiet: bool) -> Result<()> {
     }
     say(rows.to_text());
     if !quiet {
+        checkpoint.notes().iter().for_each(|note| remark(format_args!("note: {note}")));
         let mut types: BTreeMap<&str, u64> = BTreeMap::new();
         let mut parameters = 0_u64;
         for tensor in &tensors {

@@ -30,6 +30,7 @@ mod tests;
 pub use methods::{BasePolicy, DefaultValue, METHODS, Method, OptionalTensor, Parameter, Range, Scope, Type};
 pub use model::{Adapter, Input, Inputs, Layout, MergeConfig, ModelRef, Module, Note, OutputSlice, SliceSource};
 pub use paths::Located;
+pub(crate) use parse::Name;
 pub use resolve::{InputTensor, Resolved, Values};
 pub use tasks::{TaskConfig, TasksConfig, task_names};
 pub use setting::{Choice, ParameterValue, Setting, Settings};

@@ -1,10 +1,11 @@
 //! The typed configuration.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     fmt,
     hash::{Hash, Hasher},
     ops::Range,
+    path::PathBuf,
     sync::Arc,
 };
 
@@ -40,6 +41,8 @@ pub struct MergeConfig {
     pub tasks: Vec<TaskConfig>,
     /// What has no effect, and is worth telling.
     pub notes: Vec<Note>,
+    /// Models that are results of other merges of the same file, by name, and where they are. A name goes before a path.
+    pub results: BTreeMap<String, PathBuf>,
 }
 
 /// What the configuration merges.

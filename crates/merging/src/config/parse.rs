@@ -1,6 +1,6 @@
 //! From the tree to the typed configuration.
 
-use std::{ops::Range, path::Path, sync::Arc};
+use std::{collections::BTreeMap, ops::Range, path::Path, sync::Arc};
 
 use consilience_checkpoint::Dtype;
 use consilience_core::{Error, Result};
@@ -45,25 +45,59 @@ impl MergeConfig {
     pub fn parse(source: Source) -> Result<Self> {
         let root = yaml::parse(&source)?;
         let mut reader = Reader::new(&source);
-        let config = read(&mut reader, &root);
-        let (notes, clean) = (std::mem::take(&mut reader.notes), reader.is_clean());
-        let faults = reader.into_faults();
-        Error::all(faults)?;
-        match config {
-            Some(config) if clean => Ok(MergeConfig { notes, ..config }),
-            // Every missing part has left a fault, so this cannot be reached; an error beats a panic if it is.
-            _ => Err(source.fault(Place::START, "the configuration is incomplete", None)),
-        }
+        let config = read(&mut reader, &root, &KEYS);
+        finish(reader, config)
+    }
+
+    /// Reads one document of a file with several merges: a configuration that may have a `name` besides.
+    ///
+    /// # Errors
+    /// As [`MergeConfig::parse`], and for a name that cannot be that of a folder.
+    pub(crate) fn of_document(source: &Source, root: &Node) -> Result<(Option<Name>, Self)> {
+        let mut reader = Reader::new(source);
+        let keys: Vec<&str> = KEYS.into_iter().chain(["name"]).collect();
+        let name = root.mapping().and_then(|top| name(&mut reader, top));
+        let config = read(&mut reader, root, &keys);
+        finish(reader, config).map(|config| (name, config))
     }
 }
 
-fn read(reader: &mut Reader<'_>, root: &Node) -> Option<MergeConfig> {
+/// What a merge of a file with several is called.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Name {
+    pub text: String,
+    pub place: Place,
+}
+
+fn name(reader: &mut Reader<'_>, top: &Mapping) -> Option<Name> {
+    let (text, place) = reader.text(top, "name")?;
+    // The name stands where a model's path may stand, and becomes that of a folder.
+    let plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | ' ');
+    if text.trim() != text || !text.starts_with(|c: char| c.is_alphanumeric() || c == '_') || !text.chars().all(plain) {
+        let problem = format!("`{text}` cannot be the name of a merge");
+        reader.fault(place, problem, "use letters, digits, `-`, `_` and `.`, a letter or digit first");
+    }
+    Some(Name { text, place })
+}
+
+fn finish(mut reader: Reader<'_>, config: Option<MergeConfig>) -> Result<MergeConfig> {
+    let (notes, clean) = (std::mem::take(&mut reader.notes), reader.is_clean());
+    let source = reader.source;
+    Error::all(reader.into_faults())?;
+    match config {
+        Some(config) if clean => Ok(MergeConfig { notes, ..config }),
+        // Every missing part has left a fault, so this cannot be reached; an error beats a panic if it is.
+        _ => Err(source.fault(Place::START, "the configuration is incomplete", None)),
+    }
+}
+
+fn read(reader: &mut Reader<'_>, root: &Node, keys: &[&str]) -> Option<MergeConfig> {
     if root.is_null() {
         let help = "write at least `merge_method` and `models`";
         reader.fault(root.place, "the configuration is empty", help);
         return None;
     }
-    let top = reader.mapping(root, "the configuration", &KEYS)?;
+    let top = reader.mapping(root, "the configuration", keys)?;
     let method = method(reader, top, root.place);
     let known = method.map(|(method, _)| method);
     let base_model = given(top, "base_model").map(|node| names::model(reader, node, "`base_model`"));
@@ -89,6 +123,7 @@ fn read(reader: &mut Reader<'_>, root: &Node) -> Option<MergeConfig> {
         chat_template,
         tasks,
         notes: Vec::new(),
+        results: BTreeMap::new(),
     };
     // A model that could not be read would be reported again, as missing.
     if complete {

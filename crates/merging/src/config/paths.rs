@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use consilience_core::{Error, Result};
 
-use super::{MergeConfig, ModelRef};
+use super::{MergeConfig, ModelRef, reader::closest};
 use crate::yaml::Place;
 
 /// Where a model is.
@@ -34,12 +34,12 @@ impl MergeConfig {
         Error::all(faults).map(|()| found)
     }
 
-    /// Where one model is; see [`MergeConfig::locate`].
+    /// Where one model is, or will be where another merge makes it; see [`MergeConfig::locate`].
     ///
     /// # Errors
     /// When it, or its adapter, is in neither place.
     pub fn locate_model(&self, model: &ModelRef, folder: Option<&Path>) -> Result<Located> {
-        const MODEL: &str = "name a folder with `config.json` and `.safetensors` files, or a `.safetensors` file";
+        const MODEL: &str = "name a folder with `config.json` and `.safetensors` files, or a `.safetensors` or `.gguf` file";
         const ADAPTER: &str = "name a folder with `adapter_config.json` and `adapter_model.safetensors`";
         let path = self.find(model.place, ("model", &model.path, model.revision.as_deref(), MODEL), folder);
         let adapter = model.lora.as_ref().map(|adapter| {
@@ -59,6 +59,9 @@ impl MergeConfig {
         (what, path, revision, wanted): (&str, &str, Option<&str>, &str),
         folder: Option<&Path>,
     ) -> Result<PathBuf> {
+        if let (Some(result), "model") = (self.results.get(path), what) {
+            return Ok(result.clone());
+        }
         let direct = PathBuf::from(path);
         if direct.exists() {
             return Ok(direct);
@@ -71,7 +74,10 @@ impl MergeConfig {
             Some(beside) if *beside != direct => format!("`{}` and `{}`", direct.display(), beside.display()),
             _ => format!("`{}`", direct.display()),
         };
-        let help = if is_hub_name(path) {
+        let meant = closest(path, self.results.keys().map(String::as_str));
+        let help = if let Some(name) = meant {
+            format!("did you mean the merge `{name}` of this file?")
+        } else if is_hub_name(path) {
             let version = revision.map(|version| format!(" --revision {version}")).unwrap_or_default();
             format!(
                 "if this is a name on the Hugging Face Hub, download it first, for example with \

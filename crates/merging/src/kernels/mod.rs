@@ -1,4 +1,5 @@
-//! The tensor kernels of checkpoint merging: one method a file, over inputs of any size that are never held decoded.
+//! The tensor kernels of checkpoint merging: one method a file, over inputs of any size that are never held decoded
+//! (except for singular vectors, which need whole matrices).
 //!
 //! A kernel is a plain struct with its parameters and a `merge` that takes a [`Group`] (the inputs of one output tensor)
 //! and an [`Output`] (its type and where its bytes go). Arithmetic is f32, sums over tensors are f64, and results are

@@ -4,7 +4,9 @@
 //! [`Merge::run`] streams: tensors are mapped, merged in parallel and written to their final place in staged files, which
 //! are renamed at the end. Time: the reads and writes of the models, once, twice for methods with statistics, up to five
 //! times for selections. Memory: a few blocks of 131,072 elements a thread, a few numbers a row, and one bit an element for
-//! the random methods; never the model, a shard or a decoded tensor.
+//! the random methods; never the model, a shard or a decoded tensor. The exceptions are `tsv_m`, `iso_c` and `iso_cts`,
+//! which decompose matrices: each thread holds one tensor's task matrix and its factors in f64
+//! ([`TsvM`](crate::kernels::TsvM), [`IsoC`](crate::kernels::IsoC)).
 //!
 //! A model with an adapter (`model+adapter`) is merged as `W + scale · B A`, in f32: what is held beyond the above are the
 //! changed tensors of the output tensors in work, one a thread, in f32.
@@ -101,15 +103,21 @@ impl Merge {
     /// every tensor that does not fit.
     pub fn prepare(path: &Path, options: MergeOptions) -> Result<Self> {
         let config = MergeConfig::read(path)?;
-        Self::of(config, path.parent(), options)
+        Self::of(config, path.parent(), options, &|path| Checkpoint::open(path))
     }
 
     /// As [`Merge::prepare`] for a configuration's text; relative paths count from the current folder.
     pub fn parse(name: &str, text: &str, options: MergeOptions) -> Result<Self> {
-        Self::of(MergeConfig::parse(Source::new(name, text))?, None, options)
+        Self::of(MergeConfig::parse(Source::new(name, text))?, None, options, &|path| Checkpoint::open(path))
     }
 
-    fn of(config: MergeConfig, folder: Option<&Path>, options: MergeOptions) -> Result<Self> {
+    /// The merge of `config`, whose models `open` opens: from the disk, or planned ones.
+    pub(crate) fn of(
+        config: MergeConfig,
+        folder: Option<&Path>,
+        options: MergeOptions,
+        open: &dyn Fn(&Path) -> Result<Checkpoint>,
+    ) -> Result<Self> {
         if config.method.learned {
             let help = "call `LearnedMerge` for it";
             let problem = format!("`{}` runs the models, which this merge does not", config.method.name);
@@ -119,7 +127,7 @@ impl Merge {
         let mut checkpoints = Vec::new();
         let mut notes = Vec::new();
         for located in config.locate(folder)? {
-            match open(&located, &mut notes) {
+            match lay_over(&located, open, &mut notes) {
                 Ok(checkpoint) => checkpoints.push(checkpoint),
                 Err(fault) => faults.push(fault),
             }
@@ -150,8 +158,26 @@ impl Merge {
     pub fn notes(&self) -> Vec<String> {
         let lossy = self.tensors.jobs.iter().any(|job| job.dtype == Dtype::F64);
         let f64_note = lossy.then(|| "f64 tensors are merged in f32".to_owned());
+        let opened = self.checkpoints.iter().flat_map(|c| c.notes().iter().cloned());
+        let laid_out = self.tensors.notes.iter().cloned();
         let vocabulary = self.alignment.iter().flat_map(|alignment| alignment.notes().iter().cloned());
-        self.config.note_lines().chain(vocabulary).chain(self.tensors.notes.iter().cloned()).chain(f64_note).collect()
+        self.config.note_lines().chain(opened).chain(vocabulary).chain(laid_out).chain(f64_note).chain(self.no_tokenizer()).collect()
+    }
+
+    /// Told where the result would be complete but for its tokenizer: from a GGUF file, which holds a vocabulary only.
+    fn no_tokenizer(&self) -> Option<String> {
+        if self.alignment.is_some() || !self.options.copy_tokenizer {
+            return None;
+        }
+        let donor = layout::donor(&self.config).and_then(|donor| self.checkpoints.get(donor))?;
+        let file = Some(donor.path()).filter(|path| path.is_file())?;
+        donor.config().is_some().then(|| {
+            let file = file.display();
+            format!(
+                "the result has no tokenizer, since none is taken out of `{file}`: write `tokenizer_source: PATH`, a \
+                 folder that has the tokenizer's files"
+            )
+        })
     }
 
     /// What running it writes to `path`.
@@ -163,6 +189,39 @@ impl Merge {
             parameters: jobs.iter().map(|job| job.shape.iter().product::<usize>() as u64).sum(),
             bytes: jobs.iter().map(job::Job::bytes).sum(),
         }
+    }
+
+    /// The result as it will be at `path`, a folder: its tensors can be described and not read.
+    pub(crate) fn planned(&self, path: &Path) -> Checkpoint {
+        Checkpoint::planned(path, self.model_config(), self.layout().collect())
+    }
+
+    /// The models that the merge reads from.
+    pub(crate) fn checkpoints(&self) -> &[Checkpoint] {
+        &self.checkpoints
+    }
+
+    /// The result's tensors.
+    pub(crate) fn layout(&self) -> impl Iterator<Item = TensorLayout> {
+        self.tensors.jobs.iter().map(|job| TensorLayout {
+            name: job.name.clone(),
+            dtype: job.dtype,
+            shape: job.shape.clone(),
+        })
+    }
+
+    /// The result's `config.json`.
+    fn model_config(&self) -> Option<serde_json::Value> {
+        let donor = layout::donor(&self.config).unwrap_or_default();
+        let jobs = self.tensors.jobs.iter().filter(|job| job.dtype.is_float());
+        let dtype = jobs.max_by_key(|job| job.bytes()).map(|job| job.dtype);
+        let mut config =
+            files::model_config(&self.checkpoints, donor, dtype, &self.tensors.stacks, self.tensors.untied)?;
+        if let Some(alignment) = &self.alignment {
+            // What was lost was told when the merge was prepared.
+            alignment.adapt(&mut config);
+        }
+        Some(config)
     }
 
     /// Bytes of weights of all models that the merge reads from.
@@ -180,17 +239,12 @@ impl Merge {
             self.checkpoints.iter().flat_map(|model| std::iter::once(model.path()).chain(model.adapters())).collect();
         refuse_output_onto_input(target, &inputs)?;
         let single = target.extension().is_some_and(|e| e == "safetensors");
-        let layout = self.tensors.jobs.iter().map(|job| TensorLayout {
-            name: job.name.clone(),
-            dtype: job.dtype,
-            shape: job.shape.clone(),
-        });
         let options = WriterOptions {
             max_shard_bytes: self.options.max_shard_bytes,
             replace: self.options.replace,
             ..WriterOptions::default()
         };
-        let writer = CheckpointWriter::create(target, layout.collect(), options)?;
+        let writer = CheckpointWriter::create(target, self.layout().collect(), options)?;
         let summary = self.summary(target);
         progress.begin(&format!("merging by {}", self.config.method.name), summary.bytes, Unit::Bytes);
         let merged = self.tensors.jobs.par_iter().enumerate().with_max_len(1).try_for_each(|(tensor, job)| {
@@ -210,20 +264,7 @@ impl Merge {
 
     fn add_files(&self, writer: &CheckpointWriter, target: &Path) -> Result<()> {
         let donor = layout::donor(&self.config).unwrap_or_default();
-        let dtype = self
-            .tensors
-            .jobs
-            .iter()
-            .filter(|job| job.dtype.is_float())
-            .max_by_key(|job| job.bytes())
-            .map(|job| job.dtype);
-        let tensors = &self.tensors;
-        if let Some(mut config) = files::model_config(&self.checkpoints, donor, dtype, &tensors.stacks, tensors.untied)
-        {
-            if let Some(alignment) = &self.alignment {
-                // What was lost was told when the merge was prepared.
-                alignment.adapt(&mut config);
-            }
+        if let Some(config) = self.model_config() {
             writer.add_file("config.json", json::pretty("config.json", &config)?.as_bytes())?;
         }
         let folder = self.checkpoints.get(donor).map(Checkpoint::path);
@@ -258,9 +299,13 @@ impl Merge {
     }
 }
 
-/// Opens a model, and lays its adapter over it.
-pub(crate) fn open(located: &Located, notes: &mut Vec<String>) -> Result<Checkpoint> {
-    let mut checkpoint = Checkpoint::open(&located.path)?;
+/// Opens a model by `open`, and lays its adapter over it.
+pub(crate) fn lay_over(
+    located: &Located,
+    open: &dyn Fn(&Path) -> Result<Checkpoint>,
+    notes: &mut Vec<String>,
+) -> Result<Checkpoint> {
+    let mut checkpoint = open(&located.path)?;
     if let Some(path) = &located.adapter {
         let applied = Adapter::open(path)?.apply(&mut checkpoint)?;
         notes.extend(applied.notes.into_iter().map(|note| format!("{}: {note}", path.display())));

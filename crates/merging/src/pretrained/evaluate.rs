@@ -87,7 +87,7 @@ impl Evaluation {
     /// Errors: a model that cannot be opened or is of a family that is not run; examples or heads that do not fit; labels
     /// beyond the classes; predictions that are not finite; a request to stop.
     pub fn of(&self, model: &str, progress: &dyn Progress) -> Result<ModelScores> {
-        let checkpoint = Checkpoint::open_with_adapters(model)?;
+        let (checkpoint, _) = Checkpoint::open_with_adapters(Path::new(model))?;
         let tasks = match Architecture::of(&checkpoint)? {
             Architecture::ClipVision => self.run::<ClipVision>(&checkpoint, progress),
             Architecture::Bert => self.run::<Bert>(&checkpoint, progress),

@@ -14,7 +14,7 @@ use super::tasks::{Reading, Task, under_head};
 use super::write::{Beside, Written};
 use crate::config::{MergeConfig, TaskConfig};
 use crate::learned::{Objective, Part, Weights};
-use crate::merge::{MergeOptions, open};
+use crate::merge::{MergeOptions, lay_over};
 
 /// A learned merge whose configuration and models were found to fit together.
 pub struct LearnedMerge {
@@ -77,7 +77,7 @@ impl LearnedMerge {
         let mut faults = Vec::new();
         let mut opened = Vec::new();
         for located in config.locate(folder)? {
-            match open(&located, &mut notes) {
+            match lay_over(&located, &|path| Checkpoint::open(path), &mut notes) {
                 Ok(checkpoint) => opened.push(checkpoint),
                 Err(fault) => faults.push(fault),
             }

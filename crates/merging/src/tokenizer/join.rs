@@ -79,10 +79,10 @@ mod tests {
         let second = with(model(&["b", "y", "x", "a"]), &[("<pad>", true), ("<s>", true)]);
         let third = with(model(&["x", "z", "c"]), &[("y", false), ("<more>", false)]);
         let source = |vocabulary| Source { vocabulary, rows: 5 };
-        let joined = union(&base, &[source(&second), source(&third)]);
+        let joined = union(&base, &[source(&second), Source { rows: 4, ..source(&third) }]);
         let tokens: Vec<&str> = joined.by_id().into_iter().map(|(_, token)| token).collect();
         // `y` is an added token of the third model and one of the second's own: it counts as added. `<s>` of the second
-        // model and `<more>` of the third lie beyond their five rows.
+        // model and `<more>` of the third lie beyond their rows.
         assert_eq!(tokens, ["a", "b", "c", "<s>", "x", "z", "<pad>", "y"]);
         assert_eq!(joined.added("<pad>").map(|token| token.special), Some(true));
         assert_eq!(joined.added("x").map(|token| (token.special, token.normalized)), Some((false, true)));

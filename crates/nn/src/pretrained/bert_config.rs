@@ -71,6 +71,7 @@ impl BertConfig {
         if roberta && !file.has("vocab_size") {
             config.vocab_size = 50265;
         }
+        file.layers("num_hidden_layers", config.num_hidden_layers)?;
         file.positive(&[
             ("vocab_size", config.vocab_size),
             ("hidden_size", config.hidden_size),

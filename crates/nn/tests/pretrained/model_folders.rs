@@ -113,7 +113,7 @@ fn an_expert_without_projection_has_that_of_its_base() {
     let theta = Parameters::of(&network).unwrap();
     assert_eq!(network.parameters_of(&expert, Some(&theta)).unwrap(), theta);
     let fault = network.parameters_of(&expert, None).unwrap_err().to_string();
-    assert!(fault.ends_with("there is no tensor for `projection.weight`, and no base that it could be taken from"));
+    assert!(fault.ends_with("there is no tensor `visual_projection.weight`, and no base that it could be taken from"));
 }
 
 #[test]
@@ -156,7 +156,16 @@ fn networks_that_are_not_run_are_refused_by_key() {
     let found = refused("roberta_classifier", "pad_token_id", json!(11));
     assert_eq!(found, "`pad_token_id` is 11, wanted below `max_position_embeddings` - 1, 11");
     let found = refused("clip_gelu", "patch_size", json!(0));
-    assert_eq!(found, "`patch_size` is 0, wanted a divisor of `image_size`, 6");
+    assert_eq!(found, "`patch_size` is 0, wanted a number from 1 to 1048576");
+    let found = refused("clip_gelu", "patch_size", json!(4));
+    assert_eq!(found, "`patch_size` is 4, wanted a divisor of `image_size`, 6");
+    let found = refused("clip_gelu", "num_hidden_layers", json!(1_000_000_000));
+    assert_eq!(
+        found,
+        "`num_hidden_layers` is 1000000000, wanted a number from 1 to 40, the number of tensors that there are"
+    );
+    let found = refused("bert_mean", "hidden_size", json!(u64::MAX));
+    assert_eq!(found, "`hidden_size` is 18446744073709551615, wanted a number from 1 to 1048576");
     let found = refused("clip", "vision_config", json!(null));
     assert_eq!(found, "`vision_config` is null, wanted a JSON object");
     let found = refused("clip", "vision_config", json!({"hidden_size": -1}));

@@ -17,7 +17,7 @@ fn faults(text: &str) -> Vec<ConfigFault> {
 }
 
 /// Asserts that exactly these faults come out: line, part of the problem, part of the help.
-fn assert_faults(text: &str, expected: &[(usize, &str, &str)]) {
+pub(super) fn assert_faults(text: &str, expected: &[(usize, &str, &str)]) {
     let found = faults(text);
     let shown: Vec<_> = found.iter().map(|f| format!("{f}\n   help: {:?}", f.help)).collect();
     assert_eq!(found.len(), expected.len(), "{text}\n{}", shown.join("\n"));
