@@ -140,9 +140,9 @@ fn numbers<'p>(source: &Source, parts: &'p [Part], faults: &mut Vec<Error>) -> H
 
 /// The documents whose results a merge uses, once each, and where it says so first.
 fn needs(config: &MergeConfig, numbers: &HashMap<&str, usize>) -> Vec<(usize, Place)> {
-    let tokenizer: Option<&ModelRef> = match &config.tokenizer {
+    let tokenizer: Option<&ModelRef> = match config.tokenizer.as_ref().map(|tokenizer| &tokenizer.source) {
         Some(TokenizerSource::Model(model)) => Some(model),
-        Some(TokenizerSource::Base) | None => None,
+        Some(TokenizerSource::Base | TokenizerSource::Union) | None => None,
     };
     let mut needs: Vec<(usize, Place)> = Vec::new();
     for model in config.models().into_iter().chain(tokenizer) {
