@@ -31,6 +31,7 @@ pub use methods::{BasePolicy, DefaultValue, METHODS, Method, OptionalTensor, Par
 pub use model::{Adapter, Input, Inputs, Layout, MergeConfig, ModelRef, Module, Note, OutputSlice, SliceSource};
 pub use paths::Located;
 pub(crate) use parse::Name;
+pub(crate) use reader::closest;
 pub use resolve::{InputTensor, Resolved, Values};
 pub use tasks::{TaskConfig, TasksConfig, task_names};
 pub use setting::{Choice, ParameterValue, Setting, Settings};
