@@ -39,15 +39,13 @@ impl Layout {
         let settled = module.valid();
         let trainable = gradients_wanted(&settled.clone().train());
         let parameter = gradients_wanted(&settled.valid().set_require_grad(true).train());
-        let mut names = Names::default();
-        module.visit(&mut names);
         let kinds = trainable.into_iter().zip(parameter).map(|pair| match pair {
             (true, _) => Kind::Trainable,
             (false, true) => Kind::Frozen,
             (false, false) => Kind::Buffer,
         });
         let mut layout = Layout { offsets: vec![0], ..Layout::default() };
-        for ((name, shape), kind) in names.found.into_iter().zip(kinds) {
+        for ((name, shape), kind) in names_and_shapes(module).into_iter().zip(kinds) {
             let end = layout.len() + shape.iter().product::<usize>();
             layout.index.insert(name.clone(), layout.names.len());
             layout.names.push(name);
@@ -190,6 +188,13 @@ impl ModuleVisitor for Names {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         self.found.push((self.path.as_str().to_owned(), param.lazy_shape().to_vec()));
     }
+}
+
+/// Name and shape of each float tensor of `module`, in module order; parameters that are lazy stay so.
+pub(crate) fn names_and_shapes<M: Module>(module: &M) -> Vec<(String, Vec<usize>)> {
+    let mut names = Names::default();
+    module.visit(&mut names);
+    names.found
 }
 
 fn gradients_wanted<M: Module>(module: &M) -> Vec<bool> {

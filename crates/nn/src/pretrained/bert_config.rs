@@ -55,8 +55,8 @@ impl Default for BertConfig {
     }
 }
 
-/// Model types that count positions as RoBERTa does.
-pub(super) const ROBERTA: [&str; 3] = ["roberta", "xlm-roberta", "camembert"];
+/// The values of `model_type` of these networks. All but the first count positions as RoBERTa does.
+pub(super) const TYPES: &[&str] = &["bert", "roberta", "xlm-roberta", "camembert"];
 
 impl BertConfig {
     /// The checked configuration of `checkpoint`; for RoBERTa the padding token that positions are counted from; and the
@@ -66,11 +66,12 @@ impl BertConfig {
     /// network, or one that is not run here.
     pub(super) fn read(checkpoint: &Checkpoint) -> Result<(Self, Option<usize>, Pooling)> {
         let file = ModelConfig::of(checkpoint)?;
-        let roberta = ROBERTA.contains(&file.model_type()?);
+        let roberta = file.model_type()? != TYPES[0];
         let mut config: Self = file.parse()?;
         if roberta && !file.has("vocab_size") {
             config.vocab_size = 50265;
         }
+        file.layers("num_hidden_layers", config.num_hidden_layers)?;
         file.positive(&[
             ("vocab_size", config.vocab_size),
             ("hidden_size", config.hidden_size),

@@ -68,7 +68,7 @@ impl Default for ClipVisionConfig {
 /// ([`ClassEmbeddings`](super::ClassEmbeddings)).
 ///
 /// With `n` tokens (`(image_size / patch_size)^2 + 1`), width `d`, inner width `h` and `l` layers, a forward takes about
-/// `l n (8 d^2 + 4 d h + 4 n d)` floating-point operations an image: 8.7e9 for ViT-B/32. At any time it holds a few
+/// `l n (8 d^2 + 4 d h + 4 n d)` floating-point operations an image: 8.6e9 for ViT-B/32. At any time it holds a few
 /// tensors of `n max(h, 4 d)` numbers an image; a backward keeps them all, about `l n (14 d + 3 h + 2 n heads)`.
 #[derive(Module, Debug)]
 pub struct ClipVision {
@@ -202,11 +202,13 @@ impl Family for ClipVision {
         let is_clip = whole.model_type()? == "clip";
         let section = if is_clip { vision_section(&whole)? } else { whole.clone() };
         let config: ClipVisionConfig = section.parse()?;
+        section.layers("num_hidden_layers", config.num_hidden_layers)?;
         section.positive(&[
             ("hidden_size", config.hidden_size),
             ("intermediate_size", config.intermediate_size),
             ("num_channels", config.num_channels),
             ("image_size", config.image_size),
+            ("patch_size", config.patch_size),
         ])?;
         let heads = ("num_attention_heads", config.num_attention_heads);
         section.divides(heads, ("hidden_size", config.hidden_size))?;
@@ -217,6 +219,7 @@ impl Family for ClipVision {
             (true, false) => Some(config.projection_dim),
             (true, true) => Some(whole.parse::<Projection>()?.projection_dim),
         };
+        whole.positive(projection.map(|width| ("projection_dim", width)).as_slice())?;
         Ok(Self::new(&config, projection, device))
     }
 

@@ -18,7 +18,11 @@ pub struct ModelConfig<'c> {
     path: PathBuf,
     section: String,
     value: &'c Value,
+    tensors: usize,
 }
+
+/// The largest extent that is believed.
+const MAX_EXTENT: usize = 1 << 20;
 
 impl<'c> ModelConfig<'c> {
     /// The configuration of `checkpoint`; fails with [`Error::Format`] where the folder has none, or a file was opened.
@@ -28,13 +32,13 @@ impl<'c> ModelConfig<'c> {
             let problem = "there is no `config.json`, which says what network the weights belong to";
             Error::format(path, problem).with_help("name a model folder in the Hugging Face layout")
         })?;
-        Ok(Self { path: path.join("config.json"), section: String::new(), value })
+        Ok(Self { path: path.join("config.json"), section: String::new(), value, tensors: checkpoint.len() })
     }
 
     /// A configuration that was read from `path`.
     #[cfg(test)]
     pub(super) fn over(path: &Path, value: &'c Value) -> Self {
-        Self { path: path.to_owned(), section: String::new(), value }
+        Self { path: path.to_owned(), section: String::new(), value, tensors: 0 }
     }
 
     /// The value of `model_type`, such as `bert`.
@@ -65,7 +69,7 @@ impl<'c> ModelConfig<'c> {
     pub fn section(&self, key: &str) -> Result<Self> {
         match self.value.get(key) {
             Some(value) if value.is_object() => {
-                Ok(Self { path: self.path.clone(), section: format!("{}{key}.", self.section), value })
+                Ok(Self { section: format!("{}{key}.", self.section), value, ..self.clone() })
             }
             Some(other) => Err(self.wrong(key, other, "a JSON object")),
             None => Err(self.wrong(key, "nothing", "a JSON object")),
@@ -87,11 +91,23 @@ impl<'c> ModelConfig<'c> {
         self.fault(format!("`{}{key}` is {found}, wanted {wanted}", self.section))
     }
 
-    /// Fails where one of the values is 0; pairs of key and value.
+    /// Fails where an extent is 0, or larger than any model's, so that products of three do not overflow; pairs of key and
+    /// value.
     pub fn positive(&self, values: &[(&str, usize)]) -> Result<()> {
-        match values.iter().find(|(_, value)| *value == 0) {
-            Some((key, value)) => Err(self.wrong(key, value, "at least 1")),
+        match values.iter().find(|(_, value)| !(1..=MAX_EXTENT).contains(value)) {
+            Some((key, value)) => Err(self.wrong(key, value, format_args!("a number from 1 to {MAX_EXTENT}"))),
             None => Ok(()),
+        }
+    }
+
+    /// Fails where a number of layers is 0, or larger than the number of tensors: each has at least one.
+    pub fn layers(&self, key: &str, value: usize) -> Result<()> {
+        match (1..=self.tensors).contains(&value) {
+            true => Ok(()),
+            false => {
+                let wanted = format!("a number from 1 to {}, the number of tensors that there are", self.tensors);
+                Err(self.wrong(key, value, wanted))
+            }
         }
     }
 
@@ -146,7 +162,7 @@ mod tests {
     use super::*;
 
     fn config(value: &Value) -> ModelConfig<'_> {
-        ModelConfig { path: "m/config.json".into(), section: String::new(), value }
+        ModelConfig { path: "m/config.json".into(), section: String::new(), value, tensors: 9 }
     }
 
     #[derive(Debug, Deserialize)]

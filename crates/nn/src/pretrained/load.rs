@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use burn::module::{Module, ModuleMapper, Param};
+use burn::tensor::{Tensor, TensorData};
 use consilience_checkpoint::Checkpoint;
 use consilience_core::{Error, Result};
 use rayon::prelude::*;
@@ -37,21 +39,53 @@ pub fn load_parameters(
     }
     let mut rest = values.as_mut_slice();
     let mut jobs = Vec::with_capacity(found.entries.len());
-    for ((entry, range), path) in found.entries.iter().zip(layout.ranges()).zip(layout.names()) {
+    for (entry, range) in found.entries.iter().zip(layout.ranges()) {
         let (place, after) = rest.split_at_mut(range.len());
         rest = after;
-        jobs.push((entry, path, place));
+        jobs.push((entry, place));
     }
-    let faults = jobs.into_par_iter().filter_map(|(entry, path, place)| match entry.names.first() {
+    let faults = jobs.into_par_iter().filter_map(|(entry, place)| match entry.names.first() {
         Some(name) => read(checkpoint, name, entry, place).err(),
-        None if base.is_none() => {
-            let problem = format!("there is no tensor for `{path}`, and no base that it could be taken from");
-            Some(Error::format(checkpoint.path(), problem))
-        }
+        None if base.is_none() => Some(inherited(checkpoint, &entry.wanted)),
         None => None,
     });
     Error::all(faults.collect())?;
     Parameters::new(Arc::clone(layout), values)
+}
+
+/// `network`, whose parameters are lazy, with the tensors that were found of it.
+pub(super) fn fill<M: Module>(network: M, found: &Found, checkpoint: &Checkpoint) -> Result<M> {
+    let values = found.entries.par_iter().map(|entry| {
+        let name = entry.names.first().ok_or_else(|| inherited(checkpoint, &entry.wanted))?;
+        let mut values = vec![0.0; entry.shape.iter().product()];
+        read(checkpoint, name, entry, &mut values).map(|()| values)
+    });
+    let (mut filled, mut faults) = (Vec::with_capacity(found.entries.len()), Vec::new());
+    for values in values.collect::<Vec<_>>() {
+        match values {
+            Ok(values) => filled.push(values),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    Error::all(faults)?;
+    Ok(network.map(&mut Filler(filled.into_iter())))
+}
+
+struct Filler(std::vec::IntoIter<Vec<f32>>);
+
+impl ModuleMapper for Filler {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        match self.0.next() {
+            Some(values) => Param::from_data(TensorData::new(values, param.lazy_shape()), &param.lazy_device()),
+            None => param,
+        }
+    }
+}
+
+/// The fault that a tensor is the base's where there is no base.
+fn inherited(checkpoint: &Checkpoint, name: &str) -> Error {
+    let problem = format!("there is no tensor `{name}`, and no base that it could be taken from");
+    Error::format(checkpoint.path(), problem)
 }
 
 /// Reads the tensor `name` into `place`, which has as many entries.
@@ -149,6 +183,25 @@ pub(super) fn transpose(from: &[f32], rows: usize, into: &mut [f32]) {
                     into[column * rows + row] = from[row * columns + column];
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn transposing_moves_every_entry() {
+        for (rows, columns) in [(1, 1), (3, 5), (33, 64), (100, 31), (0, 0)] {
+            let from: Vec<f32> = (0..rows * columns).map(|i| i as f32).collect();
+            let (mut there, mut back) = (vec![-1.0; from.len()], vec![-1.0; from.len()]);
+            transpose(&from, rows, &mut there);
+            for (at, value) in there.iter().enumerate() {
+                assert_eq!(*value, from[at % rows * columns + at / rows]);
+            }
+            transpose(&there, columns, &mut back);
+            assert_eq!(from, back);
         }
     }
 }

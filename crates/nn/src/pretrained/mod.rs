@@ -55,7 +55,8 @@ pub trait Family: Tapped + Sized {
     /// What may stand before the names of all tensors, the commonest first.
     const PREFIXES: &'static [&'static str];
 
-    /// The network that `config.json` describes, with zeros for parameters.
+    /// The network that `config.json` describes, with parameters that are not initialised: no memory is taken for what the
+    /// checkpoint may not have.
     ///
     /// Fails with [`Error::Format`](consilience_core::Error::Format), naming the key, where it describes what this family
     /// does not run.
@@ -69,7 +70,7 @@ pub trait Family: Tapped + Sized {
 
     /// Where checkpoints hold the parameters.
     fn mapping(&self) -> Mapping {
-        Mapping::new(&Layout::of(self), Self::PREFIXES, |path| self.place(path))
+        Mapping::of(self, Self::PREFIXES, |path| self.place(path))
     }
 
     /// The parameters of another checkpoint of the same network. Errors and cost as [`load_parameters`].
@@ -78,12 +79,13 @@ pub trait Family: Tapped + Sized {
         load_parameters(&layout, &self.mapping(), checkpoint, base)
     }
 
-    /// The network in `checkpoint`, on `device`.
+    /// The network in `checkpoint`, on `device`. Its parameters are in f32, and trainable.
     ///
-    /// Errors: as [`Family::of_config`] and [`load_parameters`]. Memory: the parameters in f32, and while it is opened
-    /// twice more.
+    /// Errors: as [`Family::of_config`] and [`load_parameters`]. Time: one pass over the tensors, on all threads. Memory: the
+    /// parameters in f32, and a copy of one tensor on each thread.
     fn open(checkpoint: &Checkpoint, device: &Device) -> Result<Self> {
         let network = Self::of_config(checkpoint, device)?;
-        network.parameters_of(checkpoint, None)?.load_into(&network)
+        let found = network.mapping().find(checkpoint)?;
+        load::fill(network, &found, checkpoint)
     }
 }

@@ -4,12 +4,13 @@ use burn::tensor::Device;
 use consilience_checkpoint::Checkpoint;
 use consilience_core::Result;
 
-use super::llama;
-use super::{Bert, ClipVision, Family, Llama, ModelConfig, T5};
+use super::{Bert, ClipVision, Family, Llama, ModelConfig, T5, bert_config, llama, t5};
 
 /// A network of one of the families.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
+// A program holds a few of them, whatever their size.
+#[allow(clippy::large_enum_variant)]
 pub enum Pretrained {
     /// The image encoder of CLIP.
     ClipVision(ClipVision),
@@ -26,8 +27,8 @@ type Open = fn(&Checkpoint, &Device) -> Result<Pretrained>;
 /// The values of `model_type`, and what opens a model that has one.
 const FAMILIES: &[(&[&str], Open)] = &[
     (&["clip", "clip_vision_model"], |model, device| ClipVision::open(model, device).map(Pretrained::ClipVision)),
-    (&["bert", "roberta", "xlm-roberta", "camembert"], |model, device| Bert::open(model, device).map(Pretrained::Bert)),
-    (&["t5"], |model, device| T5::open(model, device).map(Pretrained::T5)),
+    (bert_config::TYPES, |model, device| Bert::open(model, device).map(Pretrained::Bert)),
+    (t5::TYPES, |model, device| T5::open(model, device).map(Pretrained::T5)),
     (llama::TYPES, |model, device| Llama::open(model, device).map(Pretrained::Llama)),
 ];
 

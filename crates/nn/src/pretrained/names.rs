@@ -3,10 +3,11 @@
 use std::collections::HashSet;
 use std::fmt::Display;
 
+use burn::module::Module;
 use consilience_checkpoint::Checkpoint;
 use consilience_core::{Error, Result};
 
-use crate::Layout;
+use crate::layout::names_and_shapes;
 
 /// How a stored tensor lies beside the parameter of the network.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,7 +100,7 @@ impl Place {
     }
 }
 
-/// The places of all parameters of a network, in the order of its [`Layout`].
+/// The places of all parameters of a network, in the order of its [`Layout`](crate::Layout).
 #[derive(Clone, Debug)]
 pub struct Mapping {
     places: Vec<(Place, Vec<usize>)>,
@@ -107,15 +108,14 @@ pub struct Mapping {
 }
 
 impl Mapping {
-    /// The mapping of a network with `layout`, whose parameters stand where `place` says for their dotted paths.
+    /// The mapping of `network`, whose parameters stand where `place` says for their dotted paths.
     ///
     /// One of `prefixes`, the same for all, stands before the names of a checkpoint: `bert.` where the encoder is part of a
-    /// classifier, nothing where it was saved alone.
-    pub fn new(layout: &Layout, prefixes: &'static [&'static str], place: impl Fn(&str) -> Place) -> Self {
-        let named = layout.names().iter().zip(layout.shapes());
-        let places = named.map(|(path, shape)| {
-            let place = place(path);
-            let stored = place.stored_shape(shape);
+    /// classifier, nothing where it was saved alone. Parameters that are not initialised yet stay so.
+    pub fn of<M: Module>(network: &M, prefixes: &'static [&'static str], place: impl Fn(&str) -> Place) -> Self {
+        let places = names_and_shapes(network).into_iter().map(|(path, shape)| {
+            let place = place(&path);
+            let stored = place.stored_shape(&shape);
             (place, stored)
         });
         Self { places: places.collect(), prefixes }
@@ -135,15 +135,16 @@ impl Mapping {
         let (mut entries, mut faults) = (Vec::with_capacity(self.places.len()), Vec::new());
         for (place, wanted) in &self.places {
             let found = names(prefix, place);
+            let first = place.names.first().map(|name| place.full(prefix, name)).unwrap_or_default();
             if found.is_empty() && !place.inherited {
-                let name = place.names.first().map(|name| place.full(prefix, name)).unwrap_or_default();
-                let problem = format!("tensor `{name}` of the network is missing");
+                let problem = format!("tensor `{first}` of the network is missing");
                 faults.push(Error::format(checkpoint.path(), problem));
             }
             for name in &found {
                 faults.extend(check(checkpoint, name, wanted));
             }
-            entries.push(Entry { names: found, shape: wanted.clone(), transposed: place.form != Form::Plain });
+            let transposed = place.form != Form::Plain;
+            entries.push(Entry { wanted: first, names: found, shape: wanted.clone(), transposed });
         }
         Error::all(faults)?;
         let used: HashSet<&str> = entries.iter().flat_map(|entry| &entry.names).map(String::as_str).collect();
@@ -163,7 +164,7 @@ fn check(checkpoint: &Checkpoint, name: &str, wanted: &[usize]) -> Option<Error>
     (!found.dtype.is_float()).then(|| Error::data(tensor(), problem()).with_help("dequantise the model first"))
 }
 
-/// The tensors of a network in one checkpoint, in the order of the network's [`Layout`].
+/// The tensors of a network in one checkpoint, in the order of the network's [`Layout`](crate::Layout).
 #[derive(Clone, Debug)]
 pub struct Found {
     pub(super) entries: Vec<Entry>,
@@ -173,6 +174,8 @@ pub struct Found {
 /// One parameter's tensor.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
+    /// The name that it has by rights.
+    pub(super) wanted: String,
     /// The names that the checkpoint has it under; none where it is the base's.
     pub(super) names: Vec<String>,
     /// The shape there.

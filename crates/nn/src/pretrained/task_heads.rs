@@ -14,6 +14,8 @@ use crate::{FrozenHead, Head, Tap};
 
 /// The head of one task on the features of an encoder; no part of [`Parameters`](crate::Parameters).
 #[derive(Module, Debug)]
+// There is one for each task.
+#[allow(clippy::large_enum_variant)]
 pub enum TaskHead {
     /// Cosines with the classes' embeddings.
     Embeddings(ClassEmbeddings),

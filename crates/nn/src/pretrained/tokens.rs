@@ -121,3 +121,40 @@ pub fn check_texts(samples: &Samples, vocabulary: usize, positions: Option<usize
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn made(values: &[f32]) -> Result<Tokens> {
+        Tokens::from_values(values.to_vec(), &[2, 3], &Device::flex())
+    }
+
+    #[test]
+    fn texts_are_cut_behind_the_last_token_of_all() {
+        // The hole in the second text's mask stays: padding may stand before a token, too.
+        let tokens = made(&[5.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 7.0, 0.0, 0.0, 1.0, 0.0]).unwrap();
+        assert_eq!(tokens.ids.to_data().convert::<i64>().try_to_vec::<i64>().unwrap(), [5, 0, 0, 7]);
+        assert_eq!(tokens.mask.to_data().try_to_vec::<f32>().unwrap(), [1.0, 0.0, 0.0, 1.0]);
+        let bias = tokens.attention_bias();
+        assert_eq!(bias.dims(), [2, 1, 1, 2]);
+        assert_eq!(bias.to_data().try_to_vec::<f32>().unwrap(), [0.0, -1e9, -1e9, 0.0]);
+    }
+
+    #[test]
+    fn what_is_no_text_is_refused() {
+        let fault = |values: &[f32]| made(values).unwrap_err().to_string();
+        let found = fault(&[5.5, 0.0, 0.0, 1.0, 0.0, 0.0]);
+        assert_eq!(found, "text 0: the id at position 0 is 5.5, wanted a whole number from 0 to below 2^24");
+        for id in [-1.0, f32::NAN, f32::INFINITY, 16_777_216.0] {
+            assert!(made(&[id, 0.0, 0.0, 1.0, 0.0, 0.0]).is_err(), "{id}");
+        }
+        let found = fault(&[5.0, 0.0, 0.0, 1.0, 0.5, 0.0]);
+        assert_eq!(found, "text 0: the attention mask at position 1 is 0.5, wanted 0 or 1");
+        let found = fault(&[5.0, 0.0, 0.0, 1.0, 0.0, 0.0, 5.0, 5.0, 5.0, 0.0, 0.0, 0.0]);
+        assert_eq!(found, "text 1: it has no token, its attention mask is 0 everywhere");
+        assert!(made(&[]).is_err() && made(&[0.0; 5]).is_err());
+        assert!(Tokens::from_values(vec![0.0; 6], &[6], &Device::flex()).is_err());
+        assert!(Tokens::from_values(Vec::new(), &[2, 0], &Device::flex()).is_err());
+    }
+}

@@ -5,7 +5,7 @@ use std::path::Path;
 use burn::tensor::{Device, Tensor};
 use consilience_checkpoint::Checkpoint;
 use consilience_core::Samples;
-use consilience_nn::pretrained::{Bert, ClipVision, Family, Pretrained, TaskHead};
+use consilience_nn::pretrained::{Family, Pretrained, TaskHead};
 use consilience_nn::{Batch, Head, Network, Parameters, Untapped};
 
 /// The largest difference that is still agreement.
@@ -80,7 +80,7 @@ pub fn assert_comes_back<E: Family>(network: &E, model: &Checkpoint) {
 /// Fails where an entry is further than the tolerance from what is expected.
 pub fn assert_close(what: &str, found: &Tensor<2>, (shape, expected): &(Vec<usize>, Vec<f32>)) {
     assert_eq!(found.dims().to_vec(), *shape, "{what}");
-    let found = found.to_data().to_vec::<f32>().unwrap();
+    let found = found.to_data().try_to_vec::<f32>().unwrap();
     let furthest = found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(furthest <= TOLERANCE, "{what}: {furthest:e} apart");
     // What agrees because it is all the same would not show much.

@@ -1,11 +1,9 @@
 //! Encoders give what the `transformers` package gives: on stored references, and on models that it makes anew.
 
-mod agreement;
-
 use std::path::Path;
 use std::process::Command;
 
-use agreement::check_encoder;
+use crate::agreement::check_encoder;
 use consilience_core::testing::python;
 
 /// The cases of `python/encoders.py`.
