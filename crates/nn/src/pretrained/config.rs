@@ -38,7 +38,7 @@ impl<'c> ModelConfig<'c> {
     /// A configuration that was read from `path`.
     #[cfg(test)]
     pub(super) fn over(path: &Path, value: &'c Value) -> Self {
-        Self { path: path.to_owned(), section: String::new(), value }
+        Self { path: path.to_owned(), section: String::new(), value, tensors: 0 }
     }
 
     /// The value of `model_type`, such as `bert`.

@@ -4,7 +4,7 @@ use burn::tensor::Device;
 use consilience_checkpoint::Checkpoint;
 use consilience_core::Result;
 
-use super::{Bert, ClipVision, Family, Llama, ModelConfig, T5, bert_config, llama};
+use super::{Bert, ClipVision, Family, Llama, ModelConfig, T5, bert_config, llama, t5};
 
 /// Which family of networks a model is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -24,7 +24,7 @@ pub enum Architecture {
 const TYPES: &[(&[&str], Architecture)] = &[
     (&["clip", "clip_vision_model"], Architecture::ClipVision),
     (bert_config::TYPES, Architecture::Bert),
-    (&["t5"], Architecture::T5),
+    (t5::TYPES, Architecture::T5),
     (llama::TYPES, Architecture::Llama),
 ];
 

@@ -2,6 +2,8 @@
 
 #[path = "../agreement/mod.rs"]
 mod agreement;
+mod decoders;
 mod encoders;
 mod model_folders;
 mod transformers;
+mod transformers_decoders;

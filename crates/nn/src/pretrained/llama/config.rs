@@ -116,11 +116,11 @@ impl LlamaConfig {
                 keys.hidden_size / keys.num_attention_heads
             }
         };
+        config.layers("num_hidden_layers", keys.num_hidden_layers)?;
         config.positive(&[
             ("vocab_size", keys.vocab_size),
             ("hidden_size", keys.hidden_size),
             ("intermediate_size", keys.intermediate_size),
-            ("num_hidden_layers", keys.num_hidden_layers),
             ("num_attention_heads", keys.num_attention_heads),
             ("num_key_value_heads", groups),
             ("head_dim", head_width),

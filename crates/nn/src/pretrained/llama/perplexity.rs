@@ -32,6 +32,20 @@ const HELD: usize = 1 << 24;
 ///
 /// Every token counts the same, whichever text it is of; sums are taken in f64. Texts of one token predict nothing.
 ///
+/// ```no_run
+/// use burn::tensor::Device;
+/// use consilience_checkpoint::Checkpoint;
+/// use consilience_core::{Samples, Silent};
+/// use consilience_nn::pretrained::{Family, Llama, perplexity};
+///
+/// let model = Llama::open(&Checkpoint::open("merged")?, &Device::flex())?;
+/// // Two texts of three and two tokens: ids, then the mask.
+/// let texts = vec![5.0, 9.0, 2.0, 1.0, 1.0, 1.0, 7.0, 3.0, 0.0, 1.0, 1.0, 0.0];
+/// let found = perplexity(&model, &Samples::new(texts, &[2, 3])?, 8, &Silent)?;
+/// println!("{:.2} over {} tokens", found.perplexity(), found.tokens);
+/// # Ok::<(), consilience_core::Error>(())
+/// ```
+///
 /// Cost: a forward for each batch. Of the logits, some 64 MiB are held at a time, whatever the batch.
 ///
 /// Fails with [`Error::Parameter`] on a batch of 0, as [`Family::check_samples`], with [`Error::Data`] where no token is

@@ -7,6 +7,9 @@ use serde_json::Value;
 
 use crate::pretrained::{HiddenAct, ModelConfig};
 
+/// The model types of this network.
+pub const TYPES: &[&str] = &["t5"];
+
 /// The keys of `config.json`, with the defaults of T5.
 #[derive(Deserialize)]
 pub(super) struct T5Config {
@@ -68,8 +71,8 @@ impl T5Config {
     pub fn of(checkpoint: &Checkpoint) -> Result<Self> {
         let config = ModelConfig::of(checkpoint)?;
         let kind = config.model_type()?;
-        if kind != "t5" {
-            return Err(config.wrong("model_type", format!("`{kind}`"), "`t5`"));
+        if !TYPES.contains(&kind) {
+            return Err(config.wrong("model_type", format!("`{kind}`"), TYPES.join(", ")));
         }
         let keys: Self = config.parse()?;
         if keys.quantization_config.is_some() {
@@ -78,13 +81,13 @@ impl T5Config {
         if !keys.is_encoder_decoder {
             return Err(config.wrong("is_encoder_decoder", false, "true: an encoder alone predicts nothing"));
         }
+        config.layers("num_layers", keys.num_layers)?;
+        config.layers("num_decoder_layers", keys.decoder_layers())?;
         config.positive(&[
             ("vocab_size", keys.vocab_size),
             ("d_model", keys.d_model),
             ("d_kv", keys.d_kv),
             ("d_ff", keys.d_ff),
-            ("num_layers", keys.num_layers),
-            ("num_decoder_layers", keys.decoder_layers()),
             ("num_heads", keys.num_heads),
         ])?;
         let (buckets, furthest) = (keys.relative_attention_num_buckets, keys.relative_attention_max_distance);

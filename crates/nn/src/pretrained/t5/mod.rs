@@ -12,6 +12,7 @@ use consilience_checkpoint::Checkpoint;
 use consilience_core::{Result, Samples};
 
 use self::config::T5Config;
+pub(super) use self::config::TYPES;
 use self::stack::Stack;
 use super::layers::{embedding, linear};
 use super::tied::{HEAD, has_own_head};

@@ -290,10 +290,20 @@ fn configurations_that_are_not_run_are_refused_by_key() {
     let chunked = json!(["full_attention", "chunked_attention"]);
     starts(fault("qwen2", "layer_types", chunked), "`layer_types` is `chunked_attention`, wanted `full_attention` or");
     starts(fault("qwen2", "use_sliding_window", json!(false)), "`sliding_window` is not in use");
+    starts(
+        fault("llama", "num_hidden_layers", json!(1_u64 << 40)),
+        "`num_hidden_layers` is 1099511627776, wanted a number",
+    );
+    starts(
+        fault("llama", "vocab_size", json!(1_u64 << 40)),
+        "`vocab_size` is 1099511627776, wanted a number from 1 to",
+    );
+    starts(fault("t5", "num_decoder_layers", json!(0)), "`num_decoder_layers` is 0, wanted a number from 1 to");
+    starts(fault("t5", "d_kv", json!(-3)), "`d_kv`: invalid value: integer `-3`, expected usize");
     starts(fault("t5", "feed_forward_proj", json!("gated-tanh")), "`feed_forward_proj` is `gated-tanh`, wanted");
     starts(fault("t5", "decoder_start_token_id", json!(17)), "`decoder_start_token_id` is 17, wanted below");
     starts(fault("t5", "relative_attention_num_buckets", json!(5)), "`relative_attention_num_buckets` is 5");
     starts(fault("t5", "relative_attention_max_distance", json!(4)), "`relative_attention_max_distance` is 4");
     starts(fault("t5", "is_encoder_decoder", json!(false)), "`is_encoder_decoder` is false");
-    starts(fault("t5", "vocab_size", json!(0)), "`vocab_size` is 0, wanted at least 1");
+    starts(fault("t5", "vocab_size", json!(0)), "`vocab_size` is 0, wanted a number from 1 to");
 }

@@ -1,13 +1,10 @@
 //! Decoders and encoder-decoders give what the `transformers` package gives: on stored references, and on models that it
 //! makes anew.
 
-#[allow(dead_code)]
-mod agreement;
-
 use std::path::Path;
 use std::process::Command;
 
-use agreement::{assert_close, assert_comes_back, read};
+use crate::agreement::{assert_close, assert_comes_back, read};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use consilience_checkpoint::Checkpoint;
 use consilience_core::testing::python;
