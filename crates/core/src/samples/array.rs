@@ -89,7 +89,8 @@ impl ArrayFile {
         } else {
             (self.path.clone(), std::fs::read(&self.path).map_err(|e| Error::io("cannot read", &self.path, e))?)
         };
-        let label = if self.zipped { format!("{}, array {name}", self.path.display()) } else { path.display().to_string() };
+        let label =
+            if self.zipped { format!("{}, array {name}", self.path.display()) } else { path.display().to_string() };
         let header = Header::parse(&path, &bytes)?;
         let (number, (data, big_endian, fortran)) = (header.number(), header.layout());
         let shape = header.shape;

@@ -7,6 +7,8 @@ use consilience_nn::{Head, Tap};
 
 /// What turns the features of a model into the logits of a task; frozen, and no part of the merge.
 #[derive(Module, Debug)]
+// There is one a task: its size does not matter.
+#[allow(clippy::large_enum_variant)]
 pub enum Output {
     /// The features are logits already: of tokens.
     Direct(Direct),

@@ -98,7 +98,7 @@ fn weights(
     progress: &dyn Progress,
 ) -> Result<()> {
     let mut done = vec![false; types.len()];
-    let mut put = |place: usize, values: &[f32]| {
+    let put = |place: usize, values: &[f32]| {
         if progress.stopped() {
             return Err(Error::Stopped);
         }

@@ -49,9 +49,6 @@ pub(super) fn read(
                 check_finite(&array, chosen[number], out)
             };
             let shape = array.shape().get(1..).unwrap_or_default();
-            if shape.contains(&0) {
-                return Err(Error::shape(array.label(), array.shape(), "no axis of extent 0"));
-            }
             parallel::fill("reading arrays", (chosen.len(), shape), || (), one, progress)?
         }
     };
@@ -95,11 +92,14 @@ fn inputs<'f>(source: &ExampleSource, file: &'f ArrayFile, wanted: &Wanted<'_>) 
     }
     let label = source.labels.as_deref();
     let others = |array: &&ArrayInfo| {
-        array.name != MASK && label != Some(&array.name) && !LABELS.contains(&array.name.as_str()) && fits(array, wanted)
+        array.name != MASK
+            && label != Some(array.name.as_str())
+            && !LABELS.contains(&array.name.as_str())
+            && fits(array, wanted)
     };
     let fitting: Vec<&ArrayInfo> = arrays.iter().filter(others).collect();
     match (fitting.as_slice(), arrays) {
-        ([array], _) => Ok(array),
+        ([array], _) => Ok(*array),
         ([], [array]) => Err(unfit(array)),
         (found, _) => {
             let many = if found.is_empty() { "no array" } else { "several arrays" };

@@ -46,7 +46,8 @@ impl Chosen {
 fn texts(source: &ExampleSource, columns: &[Column], label: &str) -> Result<usize> {
     let other = [Some(label), source.pair.as_deref()];
     let only = |wanted: &dyn Fn(&Column) -> bool| {
-        let mut found = columns.iter().enumerate().filter(|(_, c)| !other.contains(&Some(&c.name)) && wanted(c));
+        let mut found =
+            columns.iter().enumerate().filter(|(_, c)| !other.contains(&Some(c.name.as_str())) && wanted(c));
         found.next().filter(|_| found.next().is_none()).map(|(place, _)| place)
     };
     only(&|column| TEXTS.contains(&column.name.as_str())).or_else(|| only(&|column| column.is_text)).ok_or_else(|| {

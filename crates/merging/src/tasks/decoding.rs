@@ -22,12 +22,15 @@ pub(super) fn decode(path: &Path) -> Result<RgbImage> {
         ImageError::Unsupported(e) => Error::format(path, e.to_string()),
         e => Error::format(path, format!("cannot be decoded: {e}")).with_help("fetch or copy the file again"),
     };
-    let mut reader = ImageReader::new(Cursor::new(&bytes)).with_guessed_format().map_err(|e| Error::io("cannot read", path, e))?;
+    let mut reader =
+        ImageReader::new(Cursor::new(&bytes)).with_guessed_format().map_err(|e| Error::io("cannot read", path, e))?;
     let Some(format) = reader.format() else {
         return Err(Error::format(path, "is no JPEG, PNG, GIF, WebP or BMP image, whatever its ending says"));
     };
     if format == ImageFormat::Jpeg && !jpeg_is_whole(&bytes) {
-        return Err(Error::format(path, "is truncated: a JPEG image without its end").with_help("fetch or copy the file again"));
+        return Err(
+            Error::format(path, "is truncated: a JPEG image without its end").with_help("fetch or copy the file again")
+        );
     }
     let mut limits = Limits::default();
     limits.max_alloc = Some(MOST_BYTES);

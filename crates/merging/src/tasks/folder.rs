@@ -33,8 +33,9 @@ pub(super) fn list(
             classes.push((name, walk.files.len()));
             continue;
         }
+        let before = walk.files.len();
         walk.file(path)?;
-        if let (Some(image), true) = (walk.files.last(), with_labels) {
+        if let (Some(image), true) = (walk.files.get(before), with_labels) {
             let problem = "it lies beside the sub-folders, whose names are the labels";
             return Err(Error::data(image.display().to_string(), problem)
                 .with_help("put each image into the sub-folder of its class"));
@@ -65,8 +66,8 @@ pub(super) fn decode(
 ) -> Result<Samples> {
     let [channels, height, width] = shape;
     if channels != 3 {
-        return Err(Error::shape("images", shape, "three channels: the model takes another number")
-            .with_help("preprocess the images, and save them in a .npz file"));
+        let problem = format!("image files have three channels, and the model takes {shape:?}");
+        return Err(Error::data("images", problem).with_help("preprocess them, and save them in a .npz file"));
     }
     let one = |processor: &mut Processor<'_>, number: usize, out: &mut [f32]| {
         let file = &files[number];

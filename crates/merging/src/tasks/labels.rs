@@ -35,7 +35,11 @@ pub(super) fn number(path: &Path, rows: &Rows, chosen: &[usize]) -> Result<Label
     for (row, label) in texts() {
         numbers.push(numeric(label).and_then(class).ok_or_else(|| {
             let error = fault(row, format!("the label is {label}, wanted a whole number from 0 or a name"));
-            if label == "-1" { error.with_help("test sets have -1 where labels are held back: name a set with labels") } else { error }
+            if label == "-1" {
+                error.with_help("test sets have -1 where labels are held back: name a set with labels")
+            } else {
+                error
+            }
         })?);
     }
     Ok(Labels { numbers: Some(chosen.iter().map(|&row| numbers[row]).collect()), names: None })

@@ -40,6 +40,7 @@
 //! ```
 
 mod arrays;
+mod columns;
 mod decoding;
 mod folder;
 mod labels;

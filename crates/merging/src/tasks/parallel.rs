@@ -17,6 +17,9 @@ pub(super) fn fill<S>(
     progress: &dyn Progress,
 ) -> Result<Samples> {
     let width: usize = shape.iter().product();
+    if width == 0 {
+        return Err(Error::shape("examples", shape, "no axis of extent 0"));
+    }
     let mut values: Vec<f32> = Vec::new();
     let size = count.checked_mul(width).filter(|size| values.try_reserve_exact(*size).is_ok());
     let Some(size) = size else {

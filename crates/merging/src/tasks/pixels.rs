@@ -27,7 +27,11 @@ impl PixelLayout {
         let is_channels = |extent: usize| extent == channels || channels == 3 && (extent == 1 || extent == 4);
         match *sample {
             _ if sample.contains(&0) => None,
-            [values] => (values == channels * height * width).then_some(Self { channels, size: [height, width], interleaved: false }),
+            [values] => (values == channels * height * width).then_some(Self {
+                channels,
+                size: [height, width],
+                interleaved: false,
+            }),
             [height, width] if channels == 1 || channels == 3 => planes(1, [height, width]),
             [a, b, c] if [a, b, c] == wanted => planes(a, [b, c]),
             [a, b, c] => {

@@ -59,7 +59,7 @@ pub enum Resampling {
 
 /// The mean and deviation of the colours of the images that CLIP was trained with.
 const CLIP_MEAN: [f32; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
-const CLIP_STD: [f32; 3] = [0.268_629_54, 0.261_302_58, 0.275_777_11];
+const CLIP_STD: [f32; 3] = [0.268_629_54, 0.261_302_6, 0.275_777_1];
 const BYTE: f32 = 1.0 / 255.0;
 
 /// A longer side of an image is not asked for by any model.
@@ -106,10 +106,8 @@ impl Preprocessing {
         let path = folder.join("config.json");
         let Some(config) = read(&path)? else { return Ok(Self::default()) };
         let section = config.get("vision_config").and_then(Value::as_object).unwrap_or(&config);
-        Ok(match Keys { path, map: section }.side("image_size")? {
-            Some(side) => Self::clip(side),
-            None => Self::default(),
-        })
+        let side = Keys { path, map: section }.side("image_size")?;
+        Ok(side.map_or_else(Self::default, Self::clip))
     }
 }
 
@@ -156,7 +154,9 @@ impl Keys<'_> {
         }
         if let Some(factor) = self.given("rescale_factor") {
             let factor = factor.as_f64().filter(|factor| *factor > 0.0 && *factor < 1e6);
-            made.scale = factor.ok_or_else(|| self.wrong("rescale_factor", &self.map["rescale_factor"], "a number above 0"))? as f32;
+            made.scale = factor
+                .ok_or_else(|| self.wrong("rescale_factor", &self.map["rescale_factor"], "a number above 0"))?
+                as f32;
         }
         if !self.flag("do_rescale")?.unwrap_or(true) {
             made.scale = 1.0;
@@ -174,7 +174,8 @@ impl Keys<'_> {
 
     /// What a processor does where the file is silent, and whether a single number for a size means a square.
     fn defaults(&self) -> Result<(Preprocessing, bool)> {
-        let named = ["image_processor_type", "feature_extractor_type"].into_iter().find(|key| self.given(key).is_some());
+        let named =
+            ["image_processor_type", "feature_extractor_type"].into_iter().find(|key| self.given(key).is_some());
         let Some(key) = named else { return Ok((Preprocessing::clip(224), false)) };
         let found = &self.map[key];
         let name = found.as_str().unwrap_or_default();
@@ -290,8 +291,14 @@ mod tests {
     fn faults_name_file_and_key() {
         let fault = |text: &str| of("preprocessor_config.json", text).unwrap_err().to_string();
         for (text, problem) in [
-            (r#"{"image_processor_type": "BlipImageProcessor"}"#, "`image_processor_type` is \"BlipImageProcessor\", wanted"),
-            (r#"{"size": {"longest_edge": 4}}"#, "`size` is {\"longest_edge\":4}, wanted a number, `shortest_edge`, or"),
+            (
+                r#"{"image_processor_type": "BlipImageProcessor"}"#,
+                "`image_processor_type` is \"BlipImageProcessor\", wanted",
+            ),
+            (
+                r#"{"size": {"longest_edge": 4}}"#,
+                "`size` is {\"longest_edge\":4}, wanted a number, `shortest_edge`, or",
+            ),
             (r#"{"size": 99999999}"#, "`size` is 99999999, wanted a number of pixels, 1 to 16384"),
             (r#"{"crop_size": 0}"#, "`crop_size` is 0, wanted a number of pixels"),
             (r#"{"resample": 9}"#, "`resample` is 9, wanted the number of one of Pillow's filters, 0 to 5"),

@@ -44,8 +44,14 @@ impl<'p> Processor<'p> {
             pixels
         } else {
             bytes.resize(3 * area(resized), 0);
-            resize(resizer, self.preprocessing.resampling, PixelType::U8x3, (pixels, size), (bytes, resized))?;
-            bytes
+            resize(
+                resizer,
+                self.preprocessing.resampling,
+                PixelType::U8x3,
+                (pixels, size),
+                (bytes.as_mut_slice(), resized),
+            )?;
+            bytes.as_slice()
         };
         for (channel, plane) in out.chunks_exact_mut(area(self.wanted)).enumerate().take(3) {
             let table = &table[channel];
@@ -87,7 +93,9 @@ impl<'p> Processor<'p> {
         };
         let [tall, wide] = resized;
         if tall.saturating_mul(wide) > MOST_PIXELS {
-            return Err(format!("is {height} by {width} pixels, and would become {tall} by {wide} before it is cropped"));
+            return Err(format!(
+                "is {height} by {width} pixels, and would become {tall} by {wide} before it is cropped"
+            ));
         }
         let cropped = self.preprocessing.crop.unwrap_or(resized);
         if cropped == self.wanted {
@@ -192,7 +200,10 @@ mod tests {
         assert_eq!(processor.resized([10, 3]), Ok([13, 4]));
         assert!(processor.resized([1, 1 << 25]).unwrap_err().contains("would become 4 by 134217728"));
         let other = Processor::new(&preprocessing, [5, 4]);
-        assert_eq!(other.resized([3, 3]).unwrap_err(), "is 4 by 4 pixels after preprocessing, and the model takes 5 by 4");
+        assert_eq!(
+            other.resized([3, 3]).unwrap_err(),
+            "is 4 by 4 pixels after preprocessing, and the model takes 5 by 4"
+        );
     }
 
     #[test]

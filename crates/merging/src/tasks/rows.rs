@@ -82,7 +82,8 @@ fn table(source: &ExampleSource, delimiter: u8, quoting: bool, with_labels: bool
         let chosen = match &chosen {
             Some(chosen) => chosen,
             None => {
-                let is_text = |place: usize| record.get(place).is_some_and(|field| field.trim().parse::<f64>().is_err());
+                let is_text =
+                    |place: usize| record.get(place).is_some_and(|field| field.trim().parse::<f64>().is_err());
                 let columns = names.iter().enumerate();
                 let columns = columns.map(|(place, name)| Column { name: name.clone(), is_text: is_text(place) });
                 chosen.insert(Chosen::of(source, &columns.collect::<Vec<_>>(), with_labels)?)
@@ -114,7 +115,8 @@ fn json_lines(source: &ExampleSource, with_labels: bool) -> Result<Rows> {
         let (names, chosen) = match &chosen {
             Some(known) => known,
             None => {
-                let column = |(name, value): (&String, &Value)| Column { name: name.clone(), is_text: value.is_string() };
+                let column =
+                    |(name, value): (&String, &Value)| Column { name: name.clone(), is_text: value.is_string() };
                 let columns: Vec<Column> = object.iter().map(column).collect();
                 let places = Chosen::of(source, &columns, with_labels)?;
                 let names: Vec<String> = columns.into_iter().map(|column| column.name).collect();

@@ -112,7 +112,7 @@ fn the_size_must_be_the_models() {
     let error = told(read(&source(folder.path()), &wanted([3, 32, 32])).unwrap_err());
     assert!(error.contains("a.png: is 224 by 224 pixels after preprocessing, and the model takes 32 by 32"), "{error}");
     let error = told(read(&source(folder.path()), &wanted([1, 224, 224])).unwrap_err());
-    assert!(error.contains("[1, 224, 224], wanted three channels"), "{error}");
+    assert!(error.contains("image files have three channels, and the model takes [1, 224, 224]"), "{error}");
 }
 
 #[test]
@@ -156,7 +156,8 @@ fn agrees_with_the_processors_of_transformers() {
         let expected = Samples::read_npy(reference(&format!("{}-{run}.npy", file.replace('.', "-")))).unwrap();
         assert_eq!(found.shape(), expected.shape());
         let apart: Vec<f32> = found.as_slice().iter().zip(expected.as_slice()).map(|(a, b)| (a - b).abs()).collect();
-        let (average, largest) = (apart.iter().sum::<f32>() / apart.len() as f32, apart.iter().fold(0.0, |a: f32, b| a.max(*b)));
+        let (average, largest) =
+            (apart.iter().sum::<f32>() / apart.len() as f32, apart.iter().fold(0.0, |a: f32, b| a.max(*b)));
         println!("{file} {run}: mean {average:.2e}, largest {largest:.2e}");
         assert!(average < mean && largest < most, "{file} {run}: mean {average}, largest {largest}");
     }

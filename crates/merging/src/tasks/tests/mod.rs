@@ -69,7 +69,12 @@ fn what_a_source_is_must_be_clear() {
     let error = told(read(&source(&path), &Wanted::Numbers).unwrap_err());
     assert!(error.contains("its ending does not say what it holds | name a folder of images"), "{error}");
     let error = told(read(&source(folder.path()), &Wanted::Numbers).unwrap_err());
-    assert!(error.ends_with("is a folder, which is read as images, and the model takes arrays of numbers | name a `.npz` or `.npy` file"), "{error}");
+    assert!(
+        error.ends_with(
+            "is a folder, which is read as images, and the model takes arrays of numbers | name a `.npz` or `.npy` file"
+        ),
+        "{error}"
+    );
 }
 
 #[test]
