@@ -9,9 +9,9 @@ use burn::tensor::{Device, Int, Tensor};
 use consilience_checkpoint::Checkpoint;
 use consilience_core::{Result, Samples};
 
-use super::bert_config::BertConfig;
+use super::bert_config::{BertConfig, Reading};
 use super::layers::{attend, embedding, layer_norm, linear, split_heads};
-use super::{Family, HiddenAct, Place, Tokens, check_texts};
+use super::{Family, HiddenAct, Place, TaskHead, Tokens, check_texts};
 use crate::tap::linear_at_positions;
 use crate::{Classifier, Tap, Tapped, Untapped};
 
@@ -44,6 +44,9 @@ pub struct Bert {
     padding: Option<usize>,
     #[module(skip)]
     pooling: Pooling,
+    /// The pooling of sentence embeddings.
+    #[module(skip)]
+    sentences: Pooling,
 }
 
 /// Attention and a perceptron, each beside a shortcut and before a layer normalisation.
@@ -64,7 +67,8 @@ pub struct BertLayer {
 
 impl Bert {
     /// The network of a configuration that has been checked.
-    fn new(config: &BertConfig, padding: Option<usize>, pooling: Pooling, device: &Device) -> Self {
+    fn new(reading: &Reading, device: &Device) -> Self {
+        let Reading { config, padding, classifies, sentences } = reading;
         let (width, inner) = (config.hidden_size, config.intermediate_size);
         let norm = || layer_norm(width, config.layer_norm_eps, device);
         let square = || linear(width, width, true, device);
@@ -86,12 +90,24 @@ impl Bert {
             types: embedding(config.type_vocab_size, width, device),
             norm: norm(),
             layers: (0..config.num_hidden_layers).map(|_| layer()).collect(),
-            padding,
-            pooling,
+            padding: *padding,
+            pooling: if *classifies { Pooling::First } else { *sentences },
+            sentences: *sentences,
         }
     }
 
-    /// The same network with other features: those that the head of a task wants.
+    /// The same network with the features that `head` was made for: a classifier's are the first token's, class embeddings
+    /// are compared with those of sentences (the mean, unless `1_Pooling/config.json` says otherwise).
+    #[must_use]
+    pub fn with_pooling_for(self, head: &TaskHead) -> Self {
+        let pooling = match head {
+            TaskHead::Classification(_) => Pooling::First,
+            TaskHead::Embeddings(_) => self.sentences,
+        };
+        self.with_pooling(pooling)
+    }
+
+    /// The same network with other features.
     #[must_use]
     pub fn with_pooling(mut self, pooling: Pooling) -> Self {
         self.pooling = pooling;
@@ -195,8 +211,7 @@ impl Family for Bert {
     const PREFIXES: &'static [&'static str] = &["bert.", "roberta.", ""];
 
     fn of_config(checkpoint: &Checkpoint, device: &Device) -> Result<Self> {
-        let (config, padding, pooling) = BertConfig::read(checkpoint)?;
-        Ok(Self::new(&config, padding, pooling, device))
+        Ok(Self::new(&BertConfig::read(checkpoint)?, device))
     }
 
     fn place(&self, path: &str) -> Place {

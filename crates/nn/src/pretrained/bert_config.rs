@@ -1,8 +1,12 @@
 //! `config.json` of BERT and RoBERTa.
 
+use std::io::ErrorKind;
+use std::path::Path;
+
 use consilience_checkpoint::Checkpoint;
-use consilience_core::Result;
+use consilience_core::{Error, Result};
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use super::{HiddenAct, ModelConfig, Pooling};
 
@@ -58,40 +62,81 @@ impl Default for BertConfig {
 /// The values of `model_type` of these networks. All but the first count positions as RoBERTa does.
 pub(super) const TYPES: &[&str] = &["bert", "roberta", "xlm-roberta", "camembert"];
 
+/// A checked configuration, and what follows from the rest of the folder.
+pub(super) struct Reading {
+    pub(super) config: BertConfig,
+    /// For RoBERTa, the padding token that positions are counted from.
+    pub(super) padding: Option<usize>,
+    /// Whether the model was saved with a classifier on it.
+    pub(super) classifies: bool,
+    /// The pooling of its sentence embeddings.
+    pub(super) sentences: Pooling,
+}
+
 impl BertConfig {
-    /// The checked configuration of `checkpoint`; for RoBERTa the padding token that positions are counted from; and the
-    /// pooling that its `architectures` use.
-    ///
     /// Fails with [`Error::Format`](consilience_core::Error::Format), naming the key, where the values do not describe a
     /// network, or one that is not run here.
-    pub(super) fn read(checkpoint: &Checkpoint) -> Result<(Self, Option<usize>, Pooling)> {
+    pub(super) fn read(checkpoint: &Checkpoint) -> Result<Reading> {
         let file = ModelConfig::of(checkpoint)?;
         let roberta = file.model_type()? != TYPES[0];
         let mut config: Self = file.parse()?;
         if roberta && !file.has("vocab_size") {
             config.vocab_size = 50265;
         }
-        file.layers("num_hidden_layers", config.num_hidden_layers)?;
-        file.positive(&[
-            ("vocab_size", config.vocab_size),
-            ("hidden_size", config.hidden_size),
-            ("intermediate_size", config.intermediate_size),
-            ("max_position_embeddings", config.max_position_embeddings),
-            ("type_vocab_size", config.type_vocab_size),
-        ])?;
-        file.divides(("num_attention_heads", config.num_attention_heads), ("hidden_size", config.hidden_size))?;
-        if let Some(kind) = config.position_embedding_type.as_deref().filter(|kind| *kind != "absolute") {
-            return Err(file.wrong("position_embedding_type", format_args!("{kind:?}"), "\"absolute\""));
-        }
-        if config.is_decoder {
-            return Err(file.wrong("is_decoder", true, "false: only encoders are run"));
-        }
+        config.check(&file)?;
         let padding = roberta.then(|| config.pad_token_id.unwrap_or(1));
-        if let Some(padding) = padding.filter(|padding| padding + 1 >= config.max_position_embeddings) {
+        if let Some(padding) = padding.filter(|padding| padding.saturating_add(1) >= config.max_position_embeddings) {
             let wanted = format!("below `max_position_embeddings` - 1, {}", config.max_position_embeddings - 1);
             return Err(file.wrong("pad_token_id", padding, wanted));
         }
         let classifies = file.architectures().any(|name| name.ends_with("ForSequenceClassification"));
-        Ok((config, padding, if classifies { Pooling::First } else { Pooling::Mean }))
+        Ok(Reading { config, padding, classifies, sentences: sentences(checkpoint.path())? })
+    }
+
+    fn check(&self, file: &ModelConfig<'_>) -> Result<()> {
+        file.layers("num_hidden_layers", self.num_hidden_layers)?;
+        file.positive(&[
+            ("vocab_size", self.vocab_size),
+            ("hidden_size", self.hidden_size),
+            ("intermediate_size", self.intermediate_size),
+            ("max_position_embeddings", self.max_position_embeddings),
+            ("type_vocab_size", self.type_vocab_size),
+        ])?;
+        file.divides(("num_attention_heads", self.num_attention_heads), ("hidden_size", self.hidden_size))?;
+        if let Some(kind) = self.position_embedding_type.as_deref().filter(|kind| *kind != "absolute") {
+            return Err(file.wrong("position_embedding_type", format_args!("{kind:?}"), "\"absolute\""));
+        }
+        match self.is_decoder {
+            true => Err(file.wrong("is_decoder", true, "false: only encoders are run")),
+            false => Ok(()),
+        }
+    }
+}
+
+/// The pooling of sentence embeddings: what `1_Pooling/config.json` of the sentence-transformers package says, or the mean.
+fn sentences(folder: &Path) -> Result<Pooling> {
+    let path = folder.join("1_Pooling/config.json");
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(Pooling::Mean),
+        Err(e) => return Err(Error::io("cannot read", &path, e)),
+    };
+    let modes: Map<String, Value> =
+        serde_json::from_str(&text).map_err(|e| Error::format(&path, format!("no JSON object: {e}")))?;
+    // Newer files name the mode, older ones have a switch for each.
+    let modes: Vec<&str> = match modes.get("pooling_mode") {
+        Some(mode) => vec![mode.as_str().unwrap_or_default()],
+        None => {
+            let set = modes.iter().filter(|(_, value)| value.as_bool() == Some(true));
+            set.filter_map(|(key, _)| key.strip_prefix("pooling_mode_")).collect()
+        }
+    };
+    match modes.as_slice() {
+        ["cls" | "cls_token"] => Ok(Pooling::First),
+        ["mean" | "mean_tokens"] | [] => Ok(Pooling::Mean),
+        other => {
+            let problem = format!("the pooling is `{}`, wanted `cls` or `mean` alone", other.join("` and `"));
+            Err(Error::format(&path, problem))
+        }
     }
 }

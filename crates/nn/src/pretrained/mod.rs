@@ -11,6 +11,30 @@
 //!
 //! The parameters of a network are those that a merge is about; heads of tasks stand apart and are frozen. A merged result
 //! becomes an ordinary folder again by [`Found::store`], with the tensors of [`Found::unused`] kept from the base.
+//!
+//! ```
+//! use burn::tensor::{Device, Tensor};
+//! use consilience_checkpoint::Checkpoint;
+//! use consilience_nn::pretrained::{ClipVision, Family, TaskHead};
+//! use consilience_nn::{Classifier, Network, Parameters};
+//!
+//! # let folder = "tests/reference/clip";
+//! # let classes = "tests/reference/clip/head.safetensors";
+//! let (device, model) = (Device::flex(), Checkpoint::open(folder)?);
+//! let encoder = ClipVision::open(&model, &device)?;
+//! let mut theta = Parameters::of(&encoder)?;
+//! theta.scale(0.99); // Stands for a merge.
+//! let encoder = theta.load_into(&encoder)?;
+//!
+//! let network = Network::new(encoder.clone(), TaskHead::open(classes, 100.0, &device)?)?;
+//! let logits = network.logits(Tensor::zeros([2, 3, 6, 6], &device));
+//! assert_eq!(logits.dims(), [2, 3]);
+//!
+//! let found = encoder.mapping().find(&model)?;
+//! assert!(found.store(&theta)?.any(|tensor| tensor.name == "visual_projection.weight" && tensor.shape == [5, 8]));
+//! assert!(found.unused().contains(&"text_projection.weight".to_owned()));
+//! # Ok::<(), consilience_core::Error>(())
+//! ```
 
 mod bert;
 mod bert_config;

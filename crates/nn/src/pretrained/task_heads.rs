@@ -7,7 +7,6 @@ use burn::tensor::{Device, Tensor, TensorData};
 use consilience_checkpoint::Checkpoint;
 use consilience_core::{Error, Result};
 
-use super::Pooling;
 use super::clip::PROJECTION;
 use super::load::transpose;
 use crate::{FrozenHead, Head, Tap};
@@ -72,14 +71,6 @@ impl TaskHead {
             return ClassEmbeddings::of(file, name, logit_scale, device).map(Self::Embeddings);
         }
         Classification::of(file, device).map(Self::Classification)
-    }
-
-    /// The pooling of a text encoder that the head was made for.
-    pub fn pooling(&self) -> Pooling {
-        match self {
-            Self::Embeddings(_) => Pooling::Mean,
-            Self::Classification(_) => Pooling::First,
-        }
     }
 }
 

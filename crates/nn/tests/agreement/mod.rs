@@ -24,7 +24,7 @@ pub fn check_encoder(folder: &Path) {
         Pretrained::Bert(network) => {
             let head = head_of(folder, &device);
             let network = match &head {
-                Some(head) => network.with_pooling(head.pooling()),
+                Some(head) => network.with_pooling_for(head),
                 None => network,
             };
             compare(folder, network, head, &model, &expected, "texts");

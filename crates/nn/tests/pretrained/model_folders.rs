@@ -7,7 +7,7 @@ use crate::agreement::{assert_comes_back, read};
 use burn::tensor::Device;
 use consilience_checkpoint::{Checkpoint, CheckpointWriter, Dtype, TensorLayout, WriterOptions};
 use consilience_core::Error;
-use consilience_nn::pretrained::{Bert, ClipVision, Family, Pretrained, TaskHead, logit_scale};
+use consilience_nn::pretrained::{Bert, ClipVision, Family, Pooling, Pretrained, TaskHead, logit_scale};
 use consilience_nn::{Head, Parameters};
 use serde_json::{Value, json};
 
@@ -231,4 +231,30 @@ fn the_scale_of_cosines_is_read_from_the_model() {
     let stored = f64::from(read(&model, "logit_scale").1[0]);
     assert_eq!(logit_scale(&model).unwrap(), Some(stored.exp()));
     assert_eq!(logit_scale(&Checkpoint::open(folder("clip_gelu")).unwrap()).unwrap(), None);
+}
+
+#[test]
+fn sentences_are_pooled_as_the_folder_says() {
+    let (_kept, model) = changed("bert_classifier", as_it_is, &[]);
+    let scratch = tempfile::tempdir().unwrap();
+    let embeddings = file(scratch.path(), &[("class_embeddings", &[2, 8], vec![1.0; 16])]);
+    let embeddings = TaskHead::open(embeddings, 10.0, &Device::flex()).unwrap();
+    let classifier = TaskHead::of(&model, 10.0, &Device::flex()).unwrap();
+    let poolings = || {
+        let network = Bert::open(&model, &Device::flex())?;
+        let [embedded, classified] =
+            [&embeddings, &classifier].map(|head| network.clone().with_pooling_for(head).pooling());
+        Ok::<_, Error>((network.pooling(), embedded, classified))
+    };
+    assert_eq!(poolings().unwrap(), (Pooling::First, Pooling::Mean, Pooling::First));
+    let path = model.path().join("1_Pooling");
+    fs::create_dir(&path).unwrap();
+    let write = |value: Value| fs::write(path.join("config.json"), value.to_string()).unwrap();
+    write(json!({"word_embedding_dimension": 8, "pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false}));
+    assert_eq!(poolings().unwrap(), (Pooling::First, Pooling::First, Pooling::First));
+    write(json!({"pooling_mode_max_tokens": true}));
+    let fault = poolings().unwrap_err().to_string();
+    assert!(fault.ends_with("the pooling is `max_tokens`, wanted `cls` or `mean` alone"), "{fault}");
+    write(json!({"pooling_mode": "cls"}));
+    assert_eq!(poolings().unwrap().1, Pooling::First);
 }
