@@ -3,6 +3,7 @@
 #![no_main]
 
 use consilience_merging::config::MergeConfig;
+use consilience_merging::multi::MultiConfig;
 use consilience_merging::yaml::Source;
 use libfuzzer_sys::fuzz_target;
 
@@ -11,7 +12,17 @@ fuzz_target!(|text: &str| {
     // The same again as the rest of a configuration that has begun well, which random text seldom has.
     check(&format!("merge_method: ties\nbase_model: a\nmodels: [{{model: b}}, {{model: c}}]\n{text}"));
     check(&format!("merge_method: linear\nmodels:\n- model: b\n  parameters: {{weight: {text}}}\n- model: c\n"));
+    several(text);
+    several(&format!("name: b\nmerge_method: passthrough\nmodels: [{{model: a}}]\n---\n{text}"));
 });
+
+fn several(text: &str) {
+    if let Ok(Some(config)) = MultiConfig::parse(Source::new("fuzzed.yml", text)) {
+        for (number, stage) in config.stages.iter().enumerate() {
+            assert!(stage.needs.iter().all(|other| *other < number), "a merge runs before one that it uses");
+        }
+    }
+}
 
 fn check(text: &str) {
     if let Ok(config) = MergeConfig::parse(Source::new("fuzzed.yml", text)) {

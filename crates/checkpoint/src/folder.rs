@@ -433,9 +433,15 @@ fn nothing_in(folder: &Path) -> Error {
         return adapter(folder);
     }
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    if let Some(pickle) = entries.into_iter().find(|path| is_pickle(path)) {
-        let name = pickle.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        let name = shown(&name);
+    let mut files: Vec<PathBuf> = entries.collect();
+    files.sort();
+    let name = |file: &PathBuf| shown(&file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default());
+    if let Some(gguf) = files.iter().find(|file| file.extension().is_some_and(|e| e == "gguf")) {
+        return Error::format(folder, "there is no safetensors file, but a GGUF file")
+            .with_help(format!("name the file itself: `{}`", name(gguf)));
+    }
+    if let Some(pickle) = files.iter().find(|file| is_pickle(file)) {
+        let name = name(pickle);
         let problem = format!("the weights are pickled (`{name}`), and pickles can run code, so they are never read");
         return Error::format(folder, problem).with_help(CONVERT);
     }

@@ -9,6 +9,7 @@
 //! | [`Compute`], [`Tensor`] | tensors that are computed when they are read |
 //! | [`Adapter`] | LoRA adapters, laid over a checkpoint |
 //! | [`inspect`], [`compare`] | norms and extremes of tensors; how far two checkpoints are apart |
+//! | [`Scratch`] | a folder beside an output for what is made on the way to it |
 //! | [`Replace`], [`refuse_output_onto_input`] | what an output may take the place of, so that nothing is lost |
 //!
 //! ```
@@ -42,6 +43,7 @@ mod index;
 mod mapped;
 mod natural;
 mod replace;
+mod scratch;
 mod staging;
 mod survey;
 mod tied;
@@ -57,6 +59,7 @@ pub use guard::refuse_output_onto_input;
 pub use header::{Header, MAX_HEADER_BYTES, TensorInfo};
 pub use natural::natural_cmp;
 pub use replace::{COMPANION_FILES, Replace};
+pub use scratch::Scratch;
 pub use survey::{Comparison, Difference, Distance, Stats, TensorSummary, compare, inspect};
 pub use tied::{EMBEDDINGS, is_head};
 pub use view::TensorView;

@@ -129,12 +129,13 @@ impl Drop for Staging {
     }
 }
 
-fn parent(target: &Path) -> &Path {
+/// The folder that `target` is in.
+pub(crate) fn parent(target: &Path) -> &Path {
     target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Removes what a killed process left at `place`, a file where `single`. Anything of another kind is not ours.
-fn clear(place: &Path, single: bool) -> Result<()> {
+pub(crate) fn clear(place: &Path, single: bool) -> Result<()> {
     let kind = match std::fs::symlink_metadata(place) {
         Ok(kind) => kind,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),

@@ -213,6 +213,21 @@ fn what_is_no_model_at_all_is_said_to_be_none() {
 }
 
 #[test]
+fn a_gguf_file_is_known_by_its_first_bytes_and_named_itself() {
+    let folder = tempdir().unwrap();
+    let reference = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/llama.gguf");
+    let bytes = std::fs::read(reference).unwrap();
+    put(folder.path(), "model.gguf", &bytes);
+    assert_says(&fault(folder.path()), &["but a GGUF file", "name the file itself: `model.gguf`"]);
+    put(folder.path(), "of-another-name", &bytes);
+    assert_eq!(Checkpoint::open(folder.path().join("of-another-name")).unwrap().len(), 12);
+    put(folder.path(), "model.gguf", b"GGUF");
+    assert_says(&fault(folder.path().join("model.gguf")), &["model.gguf", "the version at byte 4", "truncated"]);
+    put(folder.path(), "model.gguf", b"GG");
+    assert_says(&fault(folder.path().join("model.gguf")), &["the file has 2 bytes"]);
+}
+
+#[test]
 fn a_pipe_is_refused_without_waiting_for_its_writer() {
     let folder = tempdir().unwrap();
     let pipe = folder.path().join("model.safetensors");

@@ -152,13 +152,22 @@ impl<'h, 'f> Settings<'h, 'f> {
         let missing = || Error::format(self.path, "there is no tensor `token_embd.weight`");
         set("architectures", json!([self.family.class]));
         set("model_type", json!(self.family.name));
-        set("hidden_size", json!(self.count("embedding_length")?));
+        let hidden = self.count("embedding_length")?;
+        set("hidden_size", json!(hidden));
         set("intermediate_size", json!(self.count("feed_forward_length")?));
         set("num_hidden_layers", json!(self.layers()?));
         set("num_attention_heads", json!(heads));
         set("num_key_value_heads", json!(of_keys));
-        if let Some(width) = self.optional("attention.key_length")? {
+        let width = self.optional("attention.key_length")?;
+        if let Some(width) = width {
             set("head_dim", json!(width));
+        }
+        let width = width.unwrap_or(hidden / heads);
+        // No configuration of these families can say otherwise.
+        for key in ["attention.value_length", "rope.dimension_count"] {
+            if let Some(other) = self.optional(key)?.filter(|other| *other != width) {
+                return Err(self.wrong(key, &Value::Unsigned(other), &format!("the width of a head, {width}")));
+            }
         }
         set("hidden_act", json!("silu"));
         set("max_position_embeddings", json!(self.count("context_length")?));

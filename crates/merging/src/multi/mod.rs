@@ -17,7 +17,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use consilience_checkpoint::{Checkpoint, refuse_output_onto_input};
+use consilience_checkpoint::{Checkpoint, Scratch, refuse_output_onto_input};
 use consilience_core::{Error, Progress, Result};
 
 use crate::config::MergeConfig;
@@ -216,16 +216,9 @@ impl MultiMerge {
     }
 
     /// A folder beside the output for results in between, where none is kept and any is needed.
-    fn temporary(&self, target: Option<&Path>) -> Result<Option<tempfile::TempDir>> {
-        let Some(target) = target.filter(|_| self.options.intermediate.is_none() && self.run_stages().count() > 1)
-        else {
-            return Ok(None);
-        };
-        // On the output's disk, which has room for models.
-        let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        std::fs::create_dir_all(parent).map_err(|e| Error::io("cannot make the folder", parent, e))?;
-        let folder = tempfile::Builder::new().prefix(".merging-").tempdir_in(parent);
-        folder.map(Some).map_err(|e| Error::io("cannot make a folder in", parent, e))
+    fn temporary(&self, target: Option<&Path>) -> Result<Option<Scratch>> {
+        let needed = self.options.intermediate.is_none() && self.run_stages().any(|stage| stage.name.is_some());
+        target.filter(|_| needed).map(Scratch::beside).transpose()
     }
 
     /// Where the result of a stage will be, as messages may show it.

@@ -264,6 +264,20 @@ fn models_that_are_not_read() {
         },
         &["is `longrope`, wanted `linear`"],
     );
+    for key in ["llama.rope.dimension_count", "llama.attention.value_length"] {
+        check(
+            |f| {
+                f.set(key, u32_value(1));
+            },
+            &[&format!("`{key}` is the number 1, wanted the width of a head, 2")],
+        );
+        check(
+            |f| {
+                f.set(key, u32_value(2));
+            },
+            &["no fault"],
+        );
+    }
     for key in ["embedding_length", "feed_forward_length", "block_count", "context_length", "attention.head_count"] {
         let key = format!("llama.{key}");
         check(
