@@ -22,6 +22,7 @@ claims: ## run every published claim at full scale and rewrite docs/claims.md
 bench: ## side by side with mergekit, as ratios
 	$(CARGO) build --release --workspace --examples --bins
 	$(PYTHON) bench/run.py
+	$(PYTHON) bench/lora.py
 
 parity: ## the same results as mergekit, on random checkpoints
 	$(CARGO) build --release

@@ -61,7 +61,7 @@ pub use natural::natural_cmp;
 pub use replace::{COMPANION_FILES, Replace};
 pub use scratch::Scratch;
 pub use survey::{Comparison, Difference, Distance, Stats, TensorSummary, compare, inspect};
-pub use tied::{EMBEDDINGS, is_head};
+pub use tied::{EMBEDDINGS, has_head, head_of, is_head};
 pub use view::TensorView;
 pub use writer::{CheckpointWriter, TensorLayout, WriterOptions};
 

@@ -11,7 +11,7 @@ use super::orientation::{Orientation, orientation};
 use super::product::{Bias, Product, Whole};
 use super::{Adapter, LowRank};
 use crate::unique::shown;
-use crate::{Checkpoint, Compute, Dtype, EMBEDDINGS, is_head};
+use crate::{Checkpoint, Compute, Dtype, EMBEDDINGS, has_head, head_of, is_head};
 
 /// What an adapter changed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -100,7 +100,12 @@ impl Plan {
                 Err(fault) => faults.push(fault),
             }
         }
+        let following = following_head(adapter, model, &names);
         for low in &adapter.modules {
+            if following == Some(low.module.as_str()) {
+                plan.notes.push(format!("`{}` is tied to the embeddings and changes just so", low.module));
+                continue;
+            }
             match product(adapter, model, &names, low) {
                 Ok(step) => plan.steps.push(step),
                 Err(fault) => faults.push(fault),
@@ -127,7 +132,7 @@ impl Plan {
             }
         }
         Error::all(faults)?;
-        plan.tie(adapter, model);
+        plan.tie(adapter, model, following.is_some());
         Ok(plan)
     }
 
@@ -159,7 +164,7 @@ impl Plan {
     }
 
     /// Takes head and embeddings apart where they are one tensor and get different values.
-    fn tie(&mut self, adapter: &Adapter, model: &Checkpoint) {
+    fn tie(&mut self, adapter: &Adapter, model: &Checkpoint, follows: bool) {
         if !model.tied_word_embeddings() {
             return;
         }
@@ -172,7 +177,7 @@ impl Plan {
         let head = match head {
             Some(head) => head,
             // The head was told to follow, or there is none in such a model.
-            None if adapter.config.tying || !has_head(model) => {
+            None if follows || adapter.config.tying || !has_head(model) => {
                 self.notes.push(format!("what is tied to `{embeddings}` changes with it"));
                 return;
             }
@@ -182,28 +187,28 @@ impl Plan {
     }
 }
 
-/// Whether the architecture is one with an output head.
-fn has_head(model: &Checkpoint) -> bool {
-    const WITH_HEAD: [&str; 3] = ["CausalLM", "LMHeadModel", "ConditionalGeneration"];
-    let architectures = model.config().and_then(|config| config.get("architectures")?.as_array());
-    let mut names = architectures.into_iter().flatten().filter_map(|name| name.as_str());
-    names.any(|name| WITH_HEAD.iter().any(|ending| name.ends_with(ending)))
-}
-
-/// The name of the head beside embeddings of this name.
-fn head_of(embeddings: &str) -> &'static str {
-    match embeddings {
-        "gpt_neox.embed_in.weight" => "embed_out.weight",
-        "tok_embeddings.weight" => "output.weight",
-        "language_model.model.embed_tokens.weight" => "language_model.lm_head.weight",
-        _ => "lm_head.weight",
-    }
-}
-
 /// The embeddings that stand in for the head `name`, where the model stores no head of its own.
 fn is_tied_head(model: &Checkpoint, name: &str) -> Option<&'static str> {
     let tied = is_head(name) && model.tied_word_embeddings() && model.describe(name).is_none();
     EMBEDDINGS.into_iter().find(|embeddings| tied && model.describe(embeddings).is_some())
+}
+
+/// The module of a head that is tied to the embeddings and whose factors are those of the embeddings: the two stay one.
+fn following_head<'a>(adapter: &'a Adapter, model: &Checkpoint, names: &Names) -> Option<&'a str> {
+    let weight = |low: &LowRank| format!("{}.weight", low.module);
+    let head = adapter.modules.iter().find(|low| is_tied_head(model, &weight(low)).is_some())?;
+    let embeddings = is_tied_head(model, &weight(head))?;
+    let mut tables = adapter.modules.iter().filter(|low| low.embedding);
+    let table = tables.find(|low| names.find(model, &weight(low)).as_deref() == Some(embeddings))?;
+    let plain = |low: &LowRank| low.magnitude.is_none() && low.bias.is_none();
+    let alike = plain(head) && plain(table) && (head.rank, head.scale) == (table.rank, table.scale);
+    let transposed = |x: &super::Factor, y: &super::Factor| {
+        let [rows, columns] = x.shape() else { return false };
+        let (x, other) = (x.values(), y.values());
+        y.shape() == [*columns, *rows]
+            && (0..*rows).all(|i| (0..*columns).all(|j| x[i * columns + j] == other[j * rows + i]))
+    };
+    (alike && transposed(&head.a, &table.b) && transposed(&head.b, &table.a)).then_some(head.module.as_str())
 }
 
 /// The sum of a weight and a product.

@@ -221,7 +221,7 @@ fn merge(name: &str, stack: &Stack<'_>, truncation: Truncation) -> Result<(Pair,
     let svd = Svd { u: outer.u * inner.u, s: inner.s, v: inner.v };
     let squares: f64 = svd.s.iter().map(|s| s * s).sum();
     let factors = truncation.cut(&svd, squares);
-    let missed: f64 = svd.s.iter().skip(factors.rank()).map(|s| s * s).sum();
+    let missed = svd.s.iter().skip(factors.rank()).fold(0.0, |sum, s| sum + s * s);
     let share = if squares == 0.0 { 0.0 } else { missed / squares };
     let mut pair = Pair::of(name.to_owned(), false, false, &factors);
     pair.embedding = first.embedding;

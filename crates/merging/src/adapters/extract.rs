@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use consilience_checkpoint::{Checkpoint, EMBEDDINGS, Replace, refuse_output_onto_input};
+use consilience_checkpoint::{Checkpoint, EMBEDDINGS, Replace, has_head, head_of, refuse_output_onto_input};
 use consilience_core::{Error, Progress, Result, Seed, Unit};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatRef, Par};
@@ -142,6 +142,14 @@ impl ExtractLora {
             pairs.push(pair);
             report.tensors.push(kept);
         }
+        if let Some(head) = self.tied_head(&selection, &pairs, base) {
+            report.notes.push(format!(
+                "`{}` is tied to the embeddings and gets the same factors (`merge_and_unload` of PEFT would add both to the \
+                 one weight: merge with `consilience merge`, or untie the model first)",
+                head.module
+            ));
+            pairs.push(head);
+        }
         let mut sources = Vec::with_capacity(selection.whole.len());
         for whole in &selection.whole {
             all += whole.squares;
@@ -176,6 +184,16 @@ impl ExtractLora {
         Ok(report)
     }
 
+    /// The factors of a head that is tied to embeddings which have factors: PEFT keeps a change of its own for each.
+    fn tied_head(&self, selection: &Selection, pairs: &[Pair], base: &Checkpoint) -> Option<Pair> {
+        let mut tables = selection.factored.iter().zip(pairs).filter(|(factored, _)| factored.embedding);
+        let (table, pair) = tables.find(|(factored, _)| EMBEDDINGS.contains(&factored.tensor.as_str()))?;
+        let head = head_of(&table.tensor);
+        let tied = base.tied_word_embeddings() && base.describe(head).is_none();
+        // Encoders and bodies of models have no head that could be tied.
+        (tied && has_head(base)).then(|| pair.tied(module_of(head).to_owned()))
+    }
+
     fn settings(&self, selection: &Selection, base: &Checkpoint, notes: &mut Vec<String>) -> Map<String, Value> {
         let prefix = prefix_of(base);
         let mut settings = Map::new();
@@ -192,13 +210,8 @@ impl ExtractLora {
         if selection.factored.iter().any(|factored| factored.transposed) {
             settings.insert("fan_in_fan_out".into(), true.into());
         }
-        let touched = selection
-            .factored
-            .iter()
-            .map(|factored| &factored.tensor)
-            .chain(selection.whole.iter().map(|whole| &whole.tensor))
-            .any(|tensor| EMBEDDINGS.contains(&tensor.as_str()));
-        if touched && base.tied_word_embeddings() {
+        let tables = |whole: &&super::select::TakenOver| EMBEDDINGS.contains(&whole.tensor.as_str());
+        if base.tied_word_embeddings() && selection.whole.iter().any(|whole| tables(&whole)) {
             settings.insert("ensure_weight_tying".into(), true.into());
             notes.push("the head is tied to the embeddings and changes with them (`ensure_weight_tying`)".to_owned());
         }

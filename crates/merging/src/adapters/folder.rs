@@ -37,6 +37,16 @@ impl Pair {
         let of = |matrix: faer::MatRef<'_, f64>| (vec![matrix.nrows(), matrix.ncols()], row_major(matrix));
         Self { module, embedding, rank, a: of(a), b: of(b), bias: None }
     }
+
+    /// The same change of the linear layer `module` that is tied to this embedding.
+    pub fn tied(&self, module: String) -> Self {
+        let transposed = |(shape, values): &(Vec<usize>, Vec<f32>)| {
+            let (rows, columns) = (shape[0], shape[1]);
+            let values = (0..values.len()).map(|i| values[(i % rows) * columns + i / rows]).collect();
+            (vec![columns, rows], values)
+        };
+        Self { module, embedding: false, rank: self.rank, a: transposed(&self.b), b: transposed(&self.a), bias: None }
+    }
 }
 
 /// A tensor that is taken over whole.
