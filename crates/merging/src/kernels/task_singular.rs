@@ -30,8 +30,9 @@ pub struct TsvM {
     pub lambda: f64,
     /// Whether a matrix is averaged like the other tensors.
     pub average: bool,
-    /// Whether the leading triples are found by random projection where that is less work: several times as fast with many
-    /// tasks, close where singular values fall off, a little low where they do not.
+    /// Whether the leading triples are found by random projection where they are at most a quarter of all (more than four
+    /// tasks, or a small `rank_fraction`): the whole merge takes about half the time then. The triples come close where
+    /// singular values fall off; of a flat spectrum they are others, as large together, and the merge is another one.
     pub randomized: bool,
     /// The source of randomness.
     pub seed: Seed,
@@ -71,8 +72,8 @@ impl TsvM {
 
     fn leading(&self, matrix: &Dense, rank: usize) -> Result<Svd> {
         let (view, projection) = (matrix.view(), RandomizedSvd { rank, ..RandomizedSvd::default() });
-        // From half of the rank on, the projection's products cost as much as the decomposition.
-        if !self.randomized || 2 * (rank + projection.oversample) > view.nrows().min(view.ncols()) {
+        // From a quarter of the rank on, the projection saves too little for what it leaves out.
+        if !self.randomized || 4 * (rank + projection.oversample) > view.nrows().min(view.ncols()) {
             return matrix.leading(rank);
         }
         // The same projection for all tasks: their order does not matter.

@@ -28,7 +28,7 @@ pub struct TsvMerging {
     pub rank_fraction: Option<f64>,
     /// The weight of the merged task vector. Default: 1.
     pub lambda: f64,
-    /// Whether the leading triples are found by random projection where that is less work. Default: no.
+    /// Whether the leading triples are found by random projection, as [`TsvM::randomized`] says. Default: no.
     pub randomized: bool,
     /// The source of randomness. Default: 0.
     pub seed: Seed,
