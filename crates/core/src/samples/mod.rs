@@ -1,7 +1,8 @@
 //! Data at rest: samples of one shape, with or without class labels, and the readers that bring them in.
 //!
 //! [`Samples`] holds n samples of the same shape as contiguous row-major `f32`, owned or mapped from a file;
-//! [`LabelledSamples`] adds a class number to each. Both become the array type of a method at its edge.
+//! [`LabelledSamples`] adds a class number to each. Both become the array type of a method at its edge. [`ArrayFile`] tells
+//! what arrays a file has before they are read.
 //!
 //! ```
 //! use consilience_core::{LabelledSamples, Samples, Seed};
@@ -16,6 +17,7 @@
 //! # Ok::<(), consilience_core::Error>(())
 //! ```
 
+mod array;
 mod csv;
 mod idx;
 mod labelled;
@@ -25,6 +27,7 @@ mod raw;
 mod standardize;
 mod storage;
 
+pub use self::array::{Array, ArrayFile, ArrayInfo, NumberKind};
 pub use self::csv::{CsvFormat, LabelColumn};
 pub use labelled::{LabelledSamples, Split};
 pub use standardize::Standardizer;

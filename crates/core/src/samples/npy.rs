@@ -11,6 +11,9 @@ use crate::{Error, Result};
 /// A header longer than this is refused; NumPy itself writes about a hundred bytes.
 const MAX_HEADER: usize = 1 << 16;
 
+/// The bytes of a file that its header lies in.
+pub(crate) const LONGEST_START: usize = MAX_HEADER + 12;
+
 pub(crate) fn read(path: &Path) -> Result<RawArray> {
     let bytes = std::fs::read(path).map_err(|e| Error::io("cannot read", path, e))?;
     parse(path, &bytes)
@@ -36,6 +39,11 @@ pub(crate) struct Header {
 
 impl Header {
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self> {
+        Self::parse_start(path, bytes, bytes.len() as u64)
+    }
+
+    /// The header of a file of `total` bytes that starts with `bytes`, at least [`LONGEST_START`] or all of them.
+    pub fn parse_start(path: &Path, bytes: &[u8], total: u64) -> Result<Self> {
         let fault = |problem: String| Error::format(path, problem);
         let truncated = || fault("ends within its header".to_owned());
         let rest = bytes
@@ -58,16 +66,24 @@ impl Header {
         let (big_endian, number) = number(fields.descr).ok_or_else(|| {
             fault(format!("type {} is not supported", fields.descr)).with_help("save real numbers: f4, f8, or integers")
         })?;
-        if raw::bytes_of(&fields.shape, number) != Some(data.len()) {
-            let shape = &fields.shape;
-            return Err(fault(format!(
-                "its header says {shape:?} of {}, but {} bytes follow",
-                fields.descr,
-                data.len()
-            )));
-        }
         let start = bytes.len() - data.len();
-        Ok(Self { shape: fields.shape, number, big_endian, fortran: fields.fortran, data: start..bytes.len() })
+        let follow = total.saturating_sub(start as u64);
+        let size = raw::bytes_of(&fields.shape, number).filter(|size| *size as u64 == follow);
+        let Some(size) = size else {
+            let problem = format!("its header says {:?} of {}, but {follow} bytes follow", fields.shape, fields.descr);
+            return Err(fault(problem));
+        };
+        Ok(Self { shape: fields.shape, number, big_endian, fortran: fields.fortran, data: start..start + size })
+    }
+
+    /// What kind of numbers the values are.
+    pub fn number(&self) -> Number {
+        self.number
+    }
+
+    /// Where the values stand, whether their bytes are in big-endian order, and whether the first axis is the fastest.
+    pub fn layout(&self) -> (Range<usize>, bool, bool) {
+        (self.data.clone(), self.big_endian, self.fortran && self.shape.len() > 1)
     }
 
     /// Where the values stand, if `bytes` hold them just as `Samples` does: f32, native order, row-major, aligned.
@@ -163,7 +179,7 @@ fn number(descr: &str) -> Option<(bool, Number)> {
 }
 
 /// Column-major values (first axis fastest) as row-major ones. O(size · rank).
-fn to_row_major(values: &[f32], shape: &[usize]) -> Vec<f32> {
+pub(super) fn to_row_major(values: &[f32], shape: &[usize]) -> Vec<f32> {
     let strides: Vec<usize> = shape
         .iter()
         .scan(1, |stride, axis| {

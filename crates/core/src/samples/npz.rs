@@ -1,8 +1,8 @@
 //! NumPy's `.npz`: a zip archive of `.npy` files.
 
 use std::fs::File;
-use std::io::BufReader;
-use std::path::Path;
+use std::io::{BufReader, Read};
+use std::path::{Path, PathBuf};
 
 use zip::ZipArchive;
 
@@ -10,18 +10,57 @@ use super::{npy, raw, raw::RawArray};
 use crate::{Error, Result};
 
 pub(crate) fn read(path: &Path, array: &str) -> Result<RawArray> {
-    let file = File::open(path).map_err(|e| Error::io("cannot open", path, e))?;
-    let broken = |e: zip::result::ZipError| Error::format(path, format!("not a readable .npz archive: {e}"));
-    let mut archive = ZipArchive::new(BufReader::new(file)).map_err(broken)?;
-    let member = format!("{array}.npy");
-    if archive.index_for_name(&member).is_none() {
-        let names: Vec<String> =
-            archive.file_names().filter_map(|name| Some(name.ok()?.strip_suffix(".npy")?.to_owned())).collect();
-        return Err(Error::format(path, format!("holds no array \"{array}\""))
-            .with_help(format!("the arrays in it are: {}", names.join(", "))));
+    let (member, bytes) = Archive::open(path)?.bytes(array)?;
+    npy::parse(&member, &bytes)
+}
+
+/// An open `.npz` file.
+pub(super) struct Archive<'p> {
+    path: &'p Path,
+    zip: ZipArchive<BufReader<File>>,
+}
+
+impl<'p> Archive<'p> {
+    pub fn open(path: &'p Path) -> Result<Self> {
+        let file = File::open(path).map_err(|e| Error::io("cannot open", path, e))?;
+        let zip = ZipArchive::new(BufReader::new(file)).map_err(|e| broken(path, &e))?;
+        Ok(Self { path, zip })
     }
-    let bytes = raw::read_bounded(path, archive.by_name(&member).map_err(broken)?)?;
-    npy::parse(&path.join(member), &bytes)
+
+    /// The names of the arrays, in the order of the file.
+    pub fn names(&self) -> Vec<String> {
+        self.zip.file_names().filter_map(|name| Some(name.ok()?.strip_suffix(".npy")?.to_owned())).collect()
+    }
+
+    /// The `.npy` file of an array, and what errors call it.
+    pub fn bytes(&mut self, array: &str) -> Result<(PathBuf, Vec<u8>)> {
+        let (path, member) = (self.path, self.member(array)?);
+        let file = self.zip.by_name(&member).map_err(|e| broken(path, &e))?;
+        Ok((path.join(&member), raw::read_bounded(path, file)?))
+    }
+
+    /// What an array's header says; no more than that is unpacked.
+    pub fn header(&mut self, array: &str) -> Result<npy::Header> {
+        let (path, member) = (self.path, self.member(array)?);
+        let mut file = self.zip.by_name(&member).map_err(|e| broken(path, &e))?;
+        let (total, mut start) = (file.size(), Vec::new());
+        let unpacked = file.by_ref().take(npy::LONGEST_START as u64).read_to_end(&mut start);
+        unpacked.map_err(|e| Error::format(path, format!("cannot unpack {member}: {e}")))?;
+        npy::Header::parse_start(&path.join(&member), &start, total)
+    }
+
+    fn member(&self, array: &str) -> Result<String> {
+        let member = format!("{array}.npy");
+        match self.zip.index_for_name(&member) {
+            Some(_) => Ok(member),
+            None => Err(Error::format(self.path, format!("holds no array \"{array}\""))
+                .with_help(format!("the arrays in it are: {}", self.names().join(", ")))),
+        }
+    }
+}
+
+fn broken(path: &Path, fault: &zip::result::ZipError) -> Error {
+    Error::format(path, format!("not a readable .npz archive: {fault}"))
 }
 
 #[cfg(test)]

@@ -92,13 +92,20 @@ impl Number {
 
     /// All of `bytes` as `f32`; the caller has checked that they are whole numbers of this type.
     pub fn decode(self, bytes: &[u8], big_endian: bool) -> Vec<f32> {
+        let mut out = vec![0.0; bytes.len() / self.size()];
+        self.decode_into(bytes, big_endian, &mut out);
+        out
+    }
+
+    /// The numbers in `bytes` as `f32`, as many as `out` has room for.
+    pub fn decode_into(self, bytes: &[u8], big_endian: bool, out: &mut [f32]) {
         macro_rules! all {
             ($type:ty) => {{
                 let (chunks, _) = bytes.as_chunks::<{ size_of::<$type>() }>();
                 if big_endian {
-                    chunks.iter().map(|c| <$type>::from_be_bytes(*c) as f32).collect()
+                    out.iter_mut().zip(chunks).for_each(|(o, c)| *o = <$type>::from_be_bytes(*c) as f32);
                 } else {
-                    chunks.iter().map(|c| <$type>::from_le_bytes(*c) as f32).collect()
+                    out.iter_mut().zip(chunks).for_each(|(o, c)| *o = <$type>::from_le_bytes(*c) as f32);
                 }
             }};
         }
