@@ -29,6 +29,7 @@ pub use methods::{BasePolicy, DefaultValue, METHODS, Method, OptionalTensor, Par
 pub use model::{
     Adapter, Input, Inputs, Layout, MergeConfig, ModelRef, Module, Note, OutputSlice, SliceSource, TokenizerSource,
 };
+pub(crate) use reader::closest;
 pub use resolve::{InputTensor, Resolved, Values};
 pub use setting::{Choice, ParameterValue, Setting, Settings};
 pub use slices::{ModulePlan, Plan, Position, SlicePlan, SourcePlan, Spot};

@@ -90,7 +90,7 @@ pub(super) fn list<'a>(names: impl IntoIterator<Item = &'a &'a str>) -> String {
 }
 
 /// The name that was probably meant: the most similar one, if it is similar at all.
-pub(super) fn closest<'a>(written: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn closest<'a>(written: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     const SIMILAR: f64 = 0.55;
     // The comparison is quadratic in the length, and no name is that long.
     if written.len() > 100 {
