@@ -12,6 +12,7 @@
 //! | [`kernels`] | what is done to each tensor on the way |
 //! | [`library`] | networks in memory, by closed forms: averages, task arithmetic, TIES, DARE, Fisher, RegMean |
 //! | [`learned`] | networks in memory, learned from unlabelled inputs: AdaMerging, Concrete task arithmetic, Concrete AdaMerging |
+//! | [`tasks`] | the examples of tasks: folders of images, arrays, texts |
 //!
 //! Two networks that were fine-tuned from one base, merged without data and then with a few unlabelled inputs of each task:
 //!
