@@ -303,9 +303,8 @@ fn a_conversation_format_is_written_with_the_tokenizer() {
 
     let scene = Scene::new();
     fs::write(scene.path("code/chat_template.jinja"), "{{ code }}\n").unwrap();
-    let out = scene.merge(
-        "merge_method: linear\nparameters: {weight: 1}\nmodels:\n- model: plain\n- model: padded\nchat_template: auto\n",
-    );
+    let out =
+        scene.merge("merge_method: linear\nparameters: {weight: 1}\nmodels:\n- model: plain\nchat_template: auto\n");
     assert!(!out.join("chat_template.jinja").exists());
     fs::remove_dir_all(&out).unwrap();
     let out = scene.merge(&format!("{UNION}chat_template: auto\n"));

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::align::Model;
 use super::gather::{Gather, Origin};
-use super::rows::{self, Member, Row, Wanted};
+use super::rows::{self, Member, Plan, Row, Wanted};
 use super::{Vocabulary, group, join};
 use crate::config::MergeConfig;
 use crate::merge::{layout, names};
@@ -52,22 +52,11 @@ pub fn lay(
 ) -> Result<Vec<String>> {
     let tokens = vocabulary.by_id();
     let permutations: Vec<_> = models.iter().map(|model| join::rows_in(model.source(), &tokens)).collect();
-    let has_token = has_token(&tokens, rows).into();
+    let has_token = vocabulary.named(rows).into();
     let mut overlay =
         Overlay { config, tokens: &tokens, rows, models, permutations: &permutations, has_token, notes: Vec::new() };
     overlay.lay(checkpoints)?;
     Ok(overlay.notes)
-}
-
-/// For each of so many rows, whether it belongs to a token.
-fn has_token(tokens: &[(usize, &str)], rows: usize) -> Vec<bool> {
-    let mut has = vec![false; rows];
-    for (id, _) in tokens {
-        if let Some(place) = has.get_mut(*id) {
-            *place = true;
-        }
-    }
-    has
 }
 
 /// Laying the recipes.
@@ -93,10 +82,18 @@ impl Overlay<'_> {
             before.iter().flat_map(Checkpoint::names).filter(|n| names::is_vocabulary(n)).collect();
         all.sort_unstable();
         all.dedup();
-        let mut faults = Vec::new();
+        let mut faults: Vec<Error> = Vec::new();
         for name in all.into_iter().filter(|name| !(tied && is_head(name))) {
-            if let Err(fault) = self.tensor(name, &before, checkpoints) {
-                faults.push(fault);
+            let found = match self.tensor(name, &before, checkpoints) {
+                Ok(()) => continue,
+                Err(Error::Several(several)) => several,
+                Err(fault) => vec![fault],
+            };
+            for fault in found {
+                // What is wrong with a setting is wrong for embeddings and head alike.
+                if faults.iter().all(|known| known.to_string() != fault.to_string()) {
+                    faults.push(fault);
+                }
             }
         }
         for (model, checkpoint) in self.models.iter().zip(before.iter()) {
@@ -108,15 +105,7 @@ impl Overlay<'_> {
     /// Lays the recipes of the tensors of one name.
     fn tensor(&mut self, name: &str, before: &Arc<[Checkpoint]>, checkpoints: &mut [Checkpoint]) -> Result<()> {
         let group = group::of_tensor(self.config, name);
-        let mut origins: Vec<Origin> = Vec::new();
-        for model in &group.models {
-            let Some(checkpoint) = before.get(*model) else { continue };
-            let own = checkpoint.describe(name).map(|_| name);
-            // A head that is tied is the embeddings; one that is missing is reported with all that is missing.
-            if let Some(found) = own.or_else(|| names::tied_source(checkpoint, name)) {
-                origins.push(Origin { model: *model, name: found.into() });
-            }
-        }
+        let origins = origins(name, &group.models, before);
         let described: Vec<_> = origins.iter().filter_map(|o| before.get(o.model)?.describe(&o.name)).collect();
         let axes: Vec<Axis> = described.iter().filter_map(|d| Axis::of(name, d.shape)).collect();
         let Some(&Axis { width, .. }) = axes.first() else { return Ok(()) };
@@ -124,36 +113,10 @@ impl Overlay<'_> {
             // Models of different widths: the layout of the merge says so of every tensor.
             return Ok(());
         }
-        let dtype = self.dtype(name, &origins, before)?;
-        let named: Vec<Vec<bool>> = origins
-            .iter()
-            .zip(&axes)
-            .map(|(origin, axis)| has_token(&self.models[origin.model].tokenizer.vocabulary.by_id(), axis.rows))
-            .collect();
-        let models = self.config.models();
-        let members: Vec<Member<'_>> = origins
-            .iter()
-            .zip(&axes)
-            .zip(&named)
-            .map(|((origin, axis), named)| Member {
-                model: models[origin.model],
-                rows_of: &self.permutations[origin.model],
-                tokens: &self.models[origin.model].tokenizer.vocabulary,
-                named,
-                rows: axis.rows,
-            })
-            .collect();
-        check_rows(name, &members)?;
+        let dtype = dtype(name, &origins, before)?;
         let base = group.base.and_then(|base| group.models.get(base));
         let base = base.and_then(|base| origins.iter().position(|origin| origin.model == *base));
-        let keep_padding = self.config.tokenizer.as_ref().is_some_and(|t| t.pad_to_multiple_of.is_none());
-        let wanted = Wanted { config: self.config, tokens: self.tokens, size: self.rows, keep_padding };
-        let plan = rows::plan(wanted, &members, base)?;
-        if let [first, ..] = plan.unknown.as_slice() {
-            let more =
-                if plan.unknown.len() > 1 { format!(" and {} more", plan.unknown.len() - 1) } else { String::new() };
-            self.notes.push(format!("`{name}`: no model has the token `{first}`{more}: zeros"));
-        }
+        let plan = self.plan(name, &origins, &axes, base)?;
         let (origins, means): (Arc<[Origin]>, Arc<[_]>) = (origins.into(), plan.means.into());
         for (place, (rows, axis)) in plan.rows.into_iter().zip(&axes).enumerate() {
             let same = |(id, row): (usize, &Row)| *row == Row::Of { member: place as u32, row: id as u32 };
@@ -181,17 +144,34 @@ impl Overlay<'_> {
         Ok(())
     }
 
-    /// The type that holds all values of a group.
-    fn dtype(&self, name: &str, origins: &[Origin], before: &[Checkpoint]) -> Result<Dtype> {
-        let mut dtypes = origins.iter().filter_map(|o| Some((o, before.get(o.model)?.describe(&o.name)?.dtype)));
-        let fault = |origin: &Origin, dtype: Dtype| {
-            let path = before.get(origin.model).map(|c| c.path().display().to_string()).unwrap_or_default();
-            Error::data(format!("{path}: tensor `{name}`"), format!("rows of {dtype} cannot be rearranged"))
-                .with_help("merge the model in bf16, f16 or f32, and quantise the result")
-        };
-        let Some((origin, first)) = dtypes.next() else { return Ok(Dtype::F32) };
-        let start = first.promote(first).ok_or_else(|| fault(origin, first))?;
-        dtypes.try_fold(start, |all, (origin, dtype)| all.promote(dtype).ok_or_else(|| fault(origin, dtype)))
+    /// Which rows the tensors of one name are to have, and a note of tokens that no model has.
+    fn plan(&mut self, name: &str, origins: &[Origin], axes: &[Axis], base: Option<usize>) -> Result<Plan> {
+        let vocabularies: Vec<&Vocabulary> =
+            origins.iter().map(|origin| &self.models[origin.model].tokenizer.vocabulary).collect();
+        let named: Vec<Vec<bool>> =
+            vocabularies.iter().zip(axes).map(|(vocabulary, axis)| vocabulary.named(axis.rows)).collect();
+        let models = self.config.models();
+        let members: Vec<Member<'_>> = origins
+            .iter()
+            .zip(axes)
+            .zip(vocabularies.iter().zip(&named))
+            .map(|((origin, axis), (tokens, named))| Member {
+                model: models[origin.model],
+                rows_of: &self.permutations[origin.model],
+                tokens,
+                named,
+                rows: axis.rows,
+            })
+            .collect();
+        check_rows(name, &members)?;
+        let keep_padding = self.config.tokenizer.as_ref().is_some_and(|t| t.pad_to_multiple_of.is_none());
+        let wanted = Wanted { config: self.config, tokens: self.tokens, size: self.rows, keep_padding };
+        let plan = rows::plan(wanted, &members, base)?;
+        if let [first, more @ ..] = plan.unknown.as_slice() {
+            let more = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
+            self.notes.push(format!("`{name}`: no model has the token `{first}`{more}: zeros"));
+        }
+        Ok(plan)
     }
 
     /// A tensor that may hold a row for each token and whose name is not known: leaving it as it is would be wrong where
@@ -226,6 +206,33 @@ fn is_only_vocabulary(config: &Value, size: usize) -> bool {
         Value::Number(number) => number.as_u64() != u64::try_from(size).ok(),
         _ => true,
     }
+}
+
+/// The tensors of one name in these models.
+fn origins(name: &str, models: &[usize], before: &[Checkpoint]) -> Vec<Origin> {
+    let mut origins = Vec::new();
+    for model in models {
+        let Some(checkpoint) = before.get(*model) else { continue };
+        let own = checkpoint.describe(name).map(|_| name);
+        // A head that is tied is the embeddings; one that is missing is reported with all that is missing.
+        if let Some(found) = own.or_else(|| names::tied_source(checkpoint, name)) {
+            origins.push(Origin { model: *model, name: found.into() });
+        }
+    }
+    origins
+}
+
+/// The type that holds all values of a group.
+fn dtype(name: &str, origins: &[Origin], before: &[Checkpoint]) -> Result<Dtype> {
+    let mut dtypes = origins.iter().filter_map(|o| Some((o, before.get(o.model)?.describe(&o.name)?.dtype)));
+    let fault = |origin: &Origin, dtype: Dtype| {
+        let path = before.get(origin.model).map(|c| c.path().display().to_string()).unwrap_or_default();
+        Error::data(format!("{path}: tensor `{name}`"), format!("rows of {dtype} cannot be rearranged"))
+            .with_help("merge the model in bf16, f16 or f32, and quantise the result")
+    };
+    let Some((origin, first)) = dtypes.next() else { return Ok(Dtype::F32) };
+    let start = first.promote(first).ok_or_else(|| fault(origin, first))?;
+    dtypes.try_fold(start, |all, (origin, dtype)| all.promote(dtype).ok_or_else(|| fault(origin, dtype)))
 }
 
 /// Checks that every row that is asked for is there.

@@ -113,6 +113,17 @@ impl Vocabulary {
         self.tokens.values().map(|known| known.id + 1).max().unwrap_or(0).max(self.tokens.len())
     }
 
+    /// For each of so many rows of an embedding, whether it belongs to a token.
+    pub fn named(&self, rows: usize) -> Vec<bool> {
+        let mut named = vec![false; rows];
+        for known in self.tokens.values() {
+            if let Some(place) = named.get_mut(known.id) {
+                *place = true;
+            }
+        }
+        named
+    }
+
     /// The number of tokens.
     pub fn len(&self) -> usize {
         self.tokens.len()
