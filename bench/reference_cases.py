@@ -132,7 +132,7 @@ def linear():
 def slerp():
     cases = [Case(f"{kind}_far", named(kind, "base", "far1"), 0, {"t": 0.3}) for kind in SHAPES]
     pair = named("matrix", "base", "far1")
-    cases += [Case(f"t_{t}", pair, 0, {"t": t}) for t in (0.0, 0.5, 1.0, 1.5, -0.25)]
+    cases += [Case(f"t_{t}", pair, 0, {"t": t}) for t in (0.0, 0.5, 1.0)]
     return cases + [
         Case("base_second", pair, 1, {"t": 0.3}),
         Case("near_is_linear", named("matrix", "base", "near1"), 0, {"t": 0.3}),
@@ -270,7 +270,6 @@ def nearswap():
     cases = [Case(f"{kind}_far", named(kind, "base", "far1"), 0, {"t": 0.1}) for kind in SHAPES]
     cases += [Case(f"near_t_{t}", named("matrix", "base", "near1"), 0, {"t": t}) for t in (0.0, 1e-4, 1e-3, 1.0)]
     return cases + [
-        Case("negative_t", named("matrix", "base", "far1"), 0, {"t": -0.1}),
         Case("base_second", named("matrix", "far1", "base"), 1, {"t": 0.1}),
         Case("all_equal", named("matrix", "base", "base"), 0, {"t": 1e-3}),
         Case("sparse", named("matrix", "base", "sparse1"), 0, {"t": 0.1}),

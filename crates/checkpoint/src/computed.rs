@@ -33,6 +33,11 @@ impl<'c> Tensor<'c> {
         Some(Self { dtype, shape, bytes: Cow::Owned(bytes) })
     }
 
+    /// The bytes: row-major, little-endian.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// The tensor as a view.
     pub fn view(&self) -> TensorView<'_> {
         TensorView::checked(self.dtype, self.shape, &self.bytes)

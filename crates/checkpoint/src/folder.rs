@@ -1,6 +1,8 @@
-//! A model on disk: a Hugging Face folder or a single safetensors file.
+//! A model on disk: a Hugging Face folder, a single safetensors file, or a GGUF file.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,39 +15,54 @@ use crate::header::{Header, TensorInfo};
 use crate::index::{self, INDEX};
 use crate::mapped::map;
 use crate::unique::shown;
-use crate::{Compute, Description, Dtype, Tensor, TensorView, natural_cmp};
+use crate::{Compute, Description, Dtype, Tensor, TensorLayout, TensorView, gguf, natural_cmp};
 
 /// The name of the weights' file where there is one alone.
 pub(crate) const SINGLE: &str = "model.safetensors";
 
-/// A model on disk, mapped: headers are read, weights when they are looked at.
+/// A model on disk, mapped: headers are read, weights when they are looked at. Clones share the mappings.
 ///
 /// The files must not be changed while they are open: a file that is cut short under a mapping ends the process.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Checkpoint {
     path: PathBuf,
     folder: bool,
+    /// The adapters that were laid over it.
+    adapters: Vec<PathBuf>,
     config: Option<Value>,
-    files: Vec<Shard>,
+    files: Arc<[Shard]>,
     /// The tensors in natural order.
     tensors: IndexMap<String, Entry>,
+    notes: Vec<String>,
+}
+
+/// The parts of a checkpoint that another format than safetensors gives.
+pub(crate) struct Assembled {
+    /// What `config.json` would say.
+    pub config: Option<Value>,
+    /// The files.
+    pub files: Vec<Shard>,
+    /// The tensors in any order, each name once.
+    pub tensors: Vec<(String, Entry)>,
+    /// What is worth telling.
+    pub notes: Vec<String>,
 }
 
 /// Where a tensor comes from.
-#[derive(Debug)]
-enum Entry {
+#[derive(Clone, Debug)]
+pub(crate) enum Entry {
     /// The file that holds it, and its place there.
     Stored(usize, TensorInfo),
     /// A recipe, and what it takes the place of.
     Computed { dtype: Dtype, shape: Vec<usize>, recipe: Arc<dyn Compute>, under: Option<Box<Entry>> },
 }
 
-/// One safetensors file.
+/// One file of weights.
 #[derive(Debug)]
-struct Shard {
-    path: PathBuf,
-    map: Mmap,
-    metadata: BTreeMap<String, String>,
+pub(crate) struct Shard {
+    pub path: PathBuf,
+    pub map: Mmap,
+    pub metadata: BTreeMap<String, String>,
 }
 
 impl Checkpoint {
@@ -53,14 +70,22 @@ impl Checkpoint {
     /// other safetensors file; or a safetensors file itself. Reads headers alone; about a millisecond for a thousand
     /// tensors.
     ///
+    /// A GGUF file (known by its first bytes) of a Llama-type model is read as the Hugging Face model that it was made from:
+    /// under that model's tensor names, with a configuration made from the metadata, quantised tensors declared as F32 and
+    /// decoded when they are read. Where it is the first of several parts, the others are looked for beside it.
+    ///
     /// An index may name files of its own folder only; the files themselves may be links, as in a download cache.
     ///
-    /// Errors: all faults of all files together. Pickled weights are never read, adapters are not read as models.
+    /// Errors: all faults of all files together. Pickled weights are never read; an adapter is no model (see
+    /// [`Checkpoint::open_with_adapters`]).
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let kind = std::fs::metadata(path).map_err(|e| Error::io("cannot open", path, e))?;
         if !kind.is_dir() {
             refuse_pickle(path)?;
+            if begins_with(path, gguf::MAGIC) {
+                return gguf::open(path).map(|assembled| Self::assembled(path, assembled));
+            }
             return Self::of_files(path, None, vec![path.to_owned()], None);
         }
         let config = read_config(&path.join("config.json"))?;
@@ -122,9 +147,36 @@ impl Checkpoint {
             faults.extend(index.check(path, place, tensors.keys().map(String::as_str)));
         }
         Error::all(faults)?;
-        tensors.sort_by(|a, _, b, _| natural_cmp(a, b));
         let tensors = tensors.into_iter().map(|(name, (shard, info))| (name, Entry::Stored(shard, info))).collect();
-        Ok(Self { path: path.to_owned(), folder: path.is_dir(), config, files: shards, tensors })
+        Ok(Self::assembled(path, Assembled { config, files: shards, tensors, notes: Vec::new() }))
+    }
+
+    fn assembled(path: &Path, parts: Assembled) -> Self {
+        let mut tensors: IndexMap<String, Entry> = parts.tensors.into_iter().collect();
+        tensors.sort_by(|a, _, b, _| natural_cmp(a, b));
+        let (path, folder) = (path.to_owned(), path.is_dir());
+        Self {
+            path,
+            folder,
+            adapters: Vec::new(),
+            config: parts.config,
+            files: parts.files.into(),
+            tensors,
+            notes: parts.notes,
+        }
+    }
+
+    /// A model that is still to be written to the folder `path`: its tensors can be described, and reading one is an error.
+    /// So that merges of results that do not exist yet can be checked.
+    pub fn planned(path: &Path, config: Option<Value>, layout: Vec<TensorLayout>) -> Self {
+        let recipe: Arc<dyn Compute> = Arc::new(Planned(path.to_owned()));
+        let entry = |tensor: TensorLayout| {
+            let recipe = recipe.clone();
+            (tensor.name, Entry::Computed { dtype: tensor.dtype, shape: tensor.shape, recipe, under: None })
+        };
+        let tensors = layout.into_iter().map(entry).collect();
+        let parts = Assembled { config, files: Vec::new(), tensors, notes: Vec::new() };
+        Self { folder: true, ..Self::assembled(path, parts) }
     }
 
     /// The folder or file that was opened.
@@ -132,12 +184,24 @@ impl Checkpoint {
         &self.path
     }
 
+    /// The folders of the adapters that were laid over it, in order; see [`Adapter::apply`](crate::Adapter::apply).
+    pub fn adapters(&self) -> impl ExactSizeIterator<Item = &Path> {
+        self.adapters.iter().map(PathBuf::as_path)
+    }
+
+    /// What was opened, for messages: the path, and behind a `+` each adapter's.
+    pub fn label(&self) -> String {
+        let paths = std::iter::once(self.path()).chain(self.adapters());
+        paths.map(|path| path.display().to_string()).collect::<Vec<_>>().join("+")
+    }
+
     /// Whether a folder was opened, not a file.
     pub fn is_folder(&self) -> bool {
         self.folder
     }
 
-    /// The contents of `config.json`; `None` for a single file, or a folder without one.
+    /// The contents of `config.json`, or what it would be for a GGUF file; `None` for a single safetensors file, or a folder
+    /// without one.
     pub fn config(&self) -> Option<&Value> {
         self.config.as_ref()
     }
@@ -182,7 +246,7 @@ impl Checkpoint {
     }
 
     fn read<'c>(&'c self, name: &str, entry: &'c Entry) -> Result<Tensor<'c>> {
-        let broken = |problem: &str| Error::data(format!("{}: tensor `{name}`", self.path.display()), problem);
+        let broken = |problem: &str| Error::data(format!("{}: tensor `{name}`", self.label()), problem);
         match entry {
             Entry::Stored(shard, info) => {
                 self.mapped(*shard, info).map(Tensor::from).ok_or_else(|| broken("it is no longer where it was"))
@@ -204,6 +268,32 @@ impl Checkpoint {
         self.tensors.shift_insert(at, name.to_owned(), entry);
     }
 
+    /// Lets the tensor `name` be what `of` is now, so that each can be changed without the other. Whether there is an `of`.
+    pub(crate) fn copy_entry(&mut self, of: &str, name: &str) -> bool {
+        let Some(entry) = self.tensors.get(of).cloned() else { return false };
+        self.tensors.shift_remove(name);
+        let at = self.tensors.binary_search_by(|key, _| natural_cmp(key, name)).unwrap_or_else(|at| at);
+        self.tensors.shift_insert(at, name.to_owned(), entry);
+        true
+    }
+
+    /// Lets the configuration say that the head is not tied to the embeddings.
+    pub(crate) fn untie(&mut self) {
+        if let Some(Value::Object(config)) = &mut self.config {
+            config.insert("tie_word_embeddings".into(), false.into());
+            if let Some(Value::Object(part)) = config.get_mut("text_config")
+                && part.contains_key("tie_word_embeddings")
+            {
+                part.insert("tie_word_embeddings".into(), false.into());
+            }
+        }
+    }
+
+    /// Remembers an adapter that was laid over it.
+    pub(crate) fn add_adapter(&mut self, path: &Path) {
+        self.adapters.push(path.to_owned());
+    }
+
     /// Takes a tensor out; the file keeps it. Whether there was one.
     pub fn remove(&mut self, name: &str) -> bool {
         self.tensors.shift_remove(name).is_some()
@@ -220,9 +310,14 @@ impl Checkpoint {
         self.files.iter().map(|shard| shard.path.as_path())
     }
 
-    /// The metadata of the first file, for example `format`.
+    /// The metadata of the first file, for example `format`; of a GGUF file all but its lists, as texts.
     pub fn metadata(&self) -> Option<&BTreeMap<String, String>> {
         self.files.first().map(|shard| &shard.metadata)
+    }
+
+    /// What was left out when the model was opened, and why: lines for the user.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// The number of tensors.
@@ -257,6 +352,16 @@ impl Entry {
     }
 }
 
+/// Stands in for the tensors of a model that is not there yet.
+#[derive(Debug)]
+struct Planned(PathBuf);
+
+impl Compute for Planned {
+    fn compute(&self, _: Option<TensorView<'_>>) -> Result<(Dtype, Vec<u8>)> {
+        Err(Error::data(self.0.display().to_string(), "the model has not been written yet"))
+    }
+}
+
 /// Architectures that tie unless their configuration says otherwise.
 fn ties_by_default(config: &Value) -> bool {
     const TIED: [&str; 9] = ["gpt2", "gemma", "gemma2", "gemma3", "gemma3_text", "t5", "bert", "roberta", "opt"];
@@ -285,6 +390,13 @@ fn read_config(path: &Path) -> Result<Option<Value>> {
         return Err(Error::format(path, "wanted a JSON object"));
     }
     Ok(Some(value))
+}
+
+/// Whether a regular file begins with these bytes. A file that cannot be read does not: opening it says why.
+fn begins_with<const N: usize>(path: &Path, magic: &[u8; N]) -> bool {
+    let mut start = [0; N];
+    let read = |start: &mut [u8; N]| File::open(path)?.read_exact(start);
+    path.is_file() && read(&mut start).is_ok() && start == *magic
 }
 
 fn safetensors_in(folder: &Path) -> Result<Vec<PathBuf>> {
@@ -331,15 +443,17 @@ fn nothing_in(folder: &Path) -> Error {
         .with_help("name a folder that holds a model in the Hugging Face layout, or a safetensors file")
 }
 
-/// What says that a folder holds an adapter.
-const ADAPTER: &str = "adapter_config.json";
+/// The name of the file that says that a folder holds an adapter, and what its settings are.
+pub const ADAPTER: &str = "adapter_config.json";
 
-/// Whether the weights are those of an adapter, by the names that adapters are saved under.
+/// The name that an adapter's weights are saved under.
+pub const ADAPTER_WEIGHTS: &str = "adapter_model.safetensors";
+
 fn is_adapter(file: &Path) -> bool {
-    file.file_name().is_some_and(|name| name == "adapter_model.safetensors") && file.with_file_name(ADAPTER).is_file()
+    file.file_name().is_some_and(|name| name == ADAPTER_WEIGHTS) && file.with_file_name(ADAPTER).is_file()
 }
 
 fn adapter(folder: &Path) -> Error {
-    Error::format(folder, "this is an adapter (LoRA) without its model, and adapters cannot be merged yet")
-        .with_help("merge the adapter into its base model first")
+    Error::format(folder, "this is an adapter (LoRA) without its model")
+        .with_help(format!("write `BASE+{}`, where BASE is the model that it was trained on", folder.display()))
 }

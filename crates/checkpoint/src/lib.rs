@@ -1,5 +1,5 @@
-//! Checkpoints on disk: hardened, memory-mapped reading of safetensors files and Hugging Face folders, and atomic,
-//! streamed writing.
+//! Checkpoints on disk: hardened, memory-mapped reading of safetensors files, Hugging Face folders and GGUF files, and
+//! atomic, streamed writing.
 //!
 //! | | |
 //! |---|---|
@@ -7,6 +7,7 @@
 //! | [`CheckpointWriter`] | writes a folder or a file: staged, in any order, renamed when whole |
 //! | [`TensorView`], [`Dtype`] | stored tensors, and their conversion to and from `f32` |
 //! | [`Compute`], [`Tensor`] | tensors that are computed when they are read |
+//! | [`Adapter`] | LoRA adapters, laid over a checkpoint |
 //! | [`inspect`], [`compare`] | norms and extremes of tensors; how far two checkpoints are apart |
 //! | [`Replace`], [`refuse_output_onto_input`] | what an output may take the place of, so that nothing is lost |
 //!
@@ -29,10 +30,12 @@
 //! # Ok::<(), consilience_core::Error>(())
 //! ```
 
+mod adapter;
 mod claim;
 mod computed;
 mod dtype;
 mod folder;
+mod gguf;
 mod guard;
 mod header;
 mod index;
@@ -41,18 +44,21 @@ mod natural;
 mod replace;
 mod staging;
 mod survey;
+mod tied;
 mod unique;
 mod view;
 mod writer;
 
+pub use adapter::{Adapter, Applied, AppliedModule, LoraModule, stores_transposed};
 pub use computed::{Compute, Description, Tensor};
 pub use dtype::{Dtype, bf16_nearest};
-pub use folder::Checkpoint;
+pub use folder::{ADAPTER, ADAPTER_WEIGHTS, Checkpoint};
 pub use guard::refuse_output_onto_input;
 pub use header::{Header, MAX_HEADER_BYTES, TensorInfo};
 pub use natural::natural_cmp;
 pub use replace::{COMPANION_FILES, Replace};
 pub use survey::{Comparison, Difference, Distance, Stats, TensorSummary, compare, inspect};
+pub use tied::{EMBEDDINGS, is_head};
 pub use view::TensorView;
 pub use writer::{CheckpointWriter, TensorLayout, WriterOptions};
 
@@ -61,4 +67,10 @@ pub use writer::{CheckpointWriter, TensorLayout, WriterOptions};
 pub fn files_of_index(bytes: &[u8]) -> Option<Vec<String>> {
     let index = index::parse(bytes, std::path::Path::new(index::INDEX)).ok()?;
     Some(index.files().map(str::to_owned).collect())
+}
+
+/// Reads a GGUF model from memory and decodes its tensors, and counts their bytes: the entrance for fuzzing.
+#[doc(hidden)]
+pub fn bytes_of_gguf(file: &[u8]) -> Option<usize> {
+    gguf::read_all(file)
 }

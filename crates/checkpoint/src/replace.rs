@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use consilience_core::{Error, Result};
 
+use crate::folder::ADAPTER;
 use crate::header::Header;
 use crate::index::INDEX;
 use crate::writer::PRODUCER;
@@ -14,7 +15,7 @@ pub enum Replace {
     /// Nothing: the target must not be there, or be an empty folder.
     Never,
     /// A model that this library wrote: a folder whose safetensors files are all its own, and which holds nothing
-    /// besides but `config.json`, the index, a model card and [`COMPANION_FILES`].
+    /// besides but `config.json`, `adapter_config.json`, the index, a model card and [`COMPANION_FILES`].
     Own,
     /// Any folder of safetensors files with `.json`, `.jinja` and tokenizer files, any safetensors file.
     Models,
@@ -44,8 +45,8 @@ pub const COMPANION_FILES: [&str; 20] = [
     "config_sentence_transformers.json",
 ];
 
-/// What a merge adds of its own.
-const OWN_FILES: [&str; 4] = ["config.json", INDEX, "README.md", "mergekit_config.yml"];
+/// What a merge, or an extracted adapter, adds of its own.
+const OWN_FILES: [&str; 5] = ["config.json", INDEX, "README.md", "mergekit_config.yml", ADAPTER];
 
 /// Checks that an output may take the place of `target`, a file where `single`, a folder otherwise.
 pub(crate) fn may_replace(target: &Path, single: bool, replace: Replace) -> Result<()> {

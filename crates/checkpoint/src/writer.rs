@@ -32,6 +32,8 @@ pub struct TensorLayout {
 pub struct WriterOptions {
     /// The most bytes of tensors in a file; a larger tensor gets a file of its own. Default: 5 GB.
     pub max_shard_bytes: u64,
+    /// The name of the weights' file in a folder, where it is one alone. Default: `model.safetensors`.
+    pub file_name: &'static str,
     /// What may be replaced. Default: what this library wrote.
     pub replace: Replace,
     /// Whether files are flushed to the device before they are renamed, which guards against power loss and takes as long
@@ -41,7 +43,7 @@ pub struct WriterOptions {
 
 impl Default for WriterOptions {
     fn default() -> Self {
-        Self { max_shard_bytes: 5_000_000_000, replace: Replace::Own, sync: false }
+        Self { max_shard_bytes: 5_000_000_000, file_name: SINGLE, replace: Replace::Own, sync: false }
     }
 }
 
@@ -93,7 +95,7 @@ impl CheckpointWriter {
         let count = shards.len();
         let names: Vec<String> = match (single, count) {
             (true, _) => vec![String::new()],
-            (false, 1) => vec![SINGLE.to_owned()],
+            (false, 1) => vec![options.file_name.to_owned()],
             _ => (1..=count).map(|i| format!("model-{i:05}-of-{count:05}.safetensors")).collect(),
         };
         let mut files = Vec::with_capacity(count);

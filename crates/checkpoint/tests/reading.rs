@@ -195,9 +195,9 @@ fn pickles_are_refused_and_never_read() {
 fn an_adapter_is_no_model() {
     let folder = tempdir().unwrap();
     put(folder.path(), "adapter_config.json", "{}");
-    assert_says(&fault(folder.path()), &["adapter (LoRA)", "cannot be merged yet"]);
+    assert_says(&fault(folder.path()), &["adapter (LoRA) without its model", "BASE+"]);
     put(folder.path(), "adapter_model.safetensors", file_with(&["lora_A"]));
-    assert_says(&fault(folder.path()), &["adapter (LoRA)", "cannot be merged yet"]);
+    assert_says(&fault(folder.path()), &["adapter (LoRA) without its model", "BASE+"]);
     std::fs::remove_file(folder.path().join("adapter_model.safetensors")).unwrap();
     put(folder.path(), "adapter_model.bin", "pickle");
     assert_says(&fault(folder.path()), &["adapter (LoRA)"]);

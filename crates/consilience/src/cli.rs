@@ -43,6 +43,10 @@ pub enum Command {
     Inspect(Inspect),
     /// Tell which tensors of two checkpoints differ, and by how much.
     Diff(Diff),
+    /// Take a LoRA adapter out of a fine-tuned model: what it changed of its base, by a singular value decomposition.
+    ExtractLora(ExtractLora),
+    /// Merge several LoRA adapters of one base into one adapter.
+    MergeLora(MergeLora),
     /// List every method there is, with its paper and whether its claim reproduced.
     Methods(Methods),
     /// Run the published claim of a method as an experiment, with its baselines, and tell the verdict.
@@ -80,14 +84,22 @@ A configuration, ties.yml:
       parameters: {density: 0.5, weight: 0.6}
     - model: ./code
       parameters: {density: 0.5, weight: 0.4}
-  dtype: bfloat16")]
+    - model: ./base+./chat-lora
+      parameters: {density: 0.5, weight: 0.3}
+  dtype: bfloat16
+
+Several merges in one file, separated by ---: each but the final one has a `name:`, which stands where a model may.")]
 pub struct Merge {
-    /// The configuration, as mergekit-yaml reads it.
+    /// The configuration, as mergekit-yaml reads it; or several, as mergekit-multi does.
     #[arg(value_hint = ValueHint::FilePath)]
     pub config: PathBuf,
     /// The folder (or `.safetensors` file) to write; absent or whole at any moment.
-    #[arg(required_unless_present = "check", value_hint = ValueHint::AnyPath)]
+    #[arg(required_unless_present_any = ["check", "intermediate_dir"], value_hint = ValueHint::AnyPath)]
     pub out: Option<PathBuf>,
+    /// Keep the results of the named merges of a file with several, DIR/NAME each, and take those again that are still
+    /// what they would be [default: a temporary folder beside OUT].
+    #[arg(long, short = 'I', value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub intermediate_dir: Option<PathBuf>,
     /// Look at the configuration and the checkpoints' headers only, and report every fault at once.
     #[arg(long)]
     pub check: bool,
@@ -122,7 +134,7 @@ Examples:
   consilience inspect ./model
   consilience inspect model.safetensors --stats --json > tensors.json")]
 pub struct Inspect {
-    /// A model folder or a `.safetensors` file.
+    /// A model folder, a `.safetensors` or `.gguf` file, or `MODEL+ADAPTER`.
     #[arg(value_hint = ValueHint::AnyPath)]
     pub path: PathBuf,
     /// Read the weights: norm, mean, extremes, and the number of NaN, infinite and zero entries of each tensor.
@@ -138,14 +150,15 @@ pub struct Inspect {
 #[command(after_help = "\
 Examples:
   consilience diff ./base ./finetuned
+  consilience diff ./base ./base+./adapter
   consilience diff a.safetensors b.safetensors --all --json
 
 The exit code is 0 whether they differ or not; --exit-code makes it 1 where they do.")]
 pub struct Diff {
-    /// The first checkpoint.
+    /// The first checkpoint, or `MODEL+ADAPTER`.
     #[arg(value_hint = ValueHint::AnyPath)]
     pub a: PathBuf,
-    /// The second checkpoint.
+    /// The second checkpoint, or `MODEL+ADAPTER`.
     #[arg(value_hint = ValueHint::AnyPath)]
     pub b: PathBuf,
     /// List equal tensors too.
@@ -154,6 +167,81 @@ pub struct Diff {
     /// Exit with 1 where the two differ.
     #[arg(long)]
     pub exit_code: bool,
+    /// Print JSON instead of a table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `consilience extract-lora`.
+#[derive(Debug, Args)]
+#[command(
+    group = clap::ArgGroup::new("truncation").required(true),
+    after_help = "\
+Examples:
+  consilience extract-lora ./finetuned --base ./base --rank 16 ./adapter
+  consilience extract-lora ./finetuned --base ./base --energy 0.99 ./adapter --json > tensors.json
+
+The adapter is a folder for PEFT: PeftModel.from_pretrained(base, \"./adapter\"). Put it back with
+  consilience diff ./finetuned ./base+./adapter"
+)]
+pub struct ExtractLora {
+    /// The fine-tuned model, a folder or a `.safetensors` file, or `MODEL+ADAPTER`.
+    #[arg(value_hint = ValueHint::AnyPath)]
+    pub finetuned: PathBuf,
+    /// The model that it was trained from.
+    #[arg(long, value_hint = ValueHint::AnyPath)]
+    pub base: PathBuf,
+    /// The folder to write; absent or whole at any moment.
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub out: PathBuf,
+    /// The same rank for every weight.
+    #[arg(long, group = "truncation", value_parser = parse_rank)]
+    pub rank: Option<usize>,
+    /// For each weight the smallest rank that holds this share of its change's squared singular values, above 0 to 1.
+    #[arg(long, group = "truncation", value_name = "SHARE")]
+    pub energy: Option<f64>,
+    /// The base's name in the adapter's settings [default: its path].
+    #[arg(long, value_name = "NAME")]
+    pub base_name: Option<String>,
+    /// Replace an adapter that consilience did not write.
+    #[arg(long, short)]
+    pub force: bool,
+    /// Seed of the random projections.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Print JSON instead of a table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `consilience merge-lora`.
+#[derive(Debug, Args)]
+#[command(
+    group = clap::ArgGroup::new("truncation").required(true),
+    after_help = "\
+Examples:
+  consilience merge-lora merged/ --rank 32 ./math-lora ./code-lora
+  consilience merge-lora merged/ --rank 16 ./math-lora:0.7 ./code-lora:0.3
+
+What is summed is each adapter's product, weight · scale · B A, never its factors; the sum's leading singular triples
+become the new factors. With a rank of at least the sum of the adapters' ranks nothing is lost."
+)]
+pub struct MergeLora {
+    /// The folder to write; absent or whole at any moment.
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub out: PathBuf,
+    /// The adapters' folders, each with its weight behind a colon [default weight: 1].
+    #[arg(required = true, value_name = "ADAPTER[:WEIGHT]", value_hint = ValueHint::DirPath)]
+    pub adapters: Vec<String>,
+    /// The rank of the result.
+    #[arg(long, group = "truncation", value_parser = parse_rank)]
+    pub rank: Option<usize>,
+    /// For each module the smallest rank that holds this share of the sum's squared singular values, above 0 to 1.
+    #[arg(long, group = "truncation", value_name = "SHARE")]
+    pub energy: Option<f64>,
+    /// Replace an adapter that consilience did not write.
+    #[arg(long, short)]
+    pub force: bool,
     /// Print JSON instead of a table.
     #[arg(long)]
     pub json: bool,
@@ -247,6 +335,12 @@ pub struct Demo {
     /// Seed of data, networks and methods.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
+}
+
+/// A rank: a whole number above 0.
+fn parse_rank(text: &str) -> Result<usize, String> {
+    let rank = text.parse::<usize>().ok().filter(|rank| *rank > 0);
+    rank.ok_or_else(|| format!("{text:?} is no rank; wanted a whole number above 0"))
 }
 
 /// Bytes of a size such as `5GB`, `500MB`, `2GiB` or `1000000`; mergekit's `5B` (billions) too.

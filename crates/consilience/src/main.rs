@@ -35,6 +35,8 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Merge(arguments) => commands::merge::run(&arguments, quiet)?,
         Command::Inspect(arguments) => commands::inspect::run(&arguments, quiet)?,
         Command::Diff(arguments) => return commands::diff::run(&arguments, quiet),
+        Command::ExtractLora(arguments) => commands::adapters::extract(&arguments, quiet)?,
+        Command::MergeLora(arguments) => commands::adapters::merge(&arguments, quiet)?,
         Command::Methods(arguments) => commands::methods::run(&arguments)?,
         Command::Claim(arguments) => return commands::claim::run(&arguments, quiet),
         Command::Data(arguments) => commands::data::run(&arguments, quiet)?,

@@ -53,12 +53,15 @@ fn parameters_out_of_range_are_told_with_their_line() {
     ] {
         refused(&scene, &TIES.replacen(from, to, 1), &[says]);
     }
-    for t in [".nan", "-.inf", "far", "[0, .nan]"] {
+    for t in [".nan", "-.inf", "far", "[0, .nan]", "1.3", "-0.1", "[0, 2]"] {
         let yaml = format!(
             "merge_method: slerp\nbase_model: base\nmodels: [{{model: base}}, {{model: math}}]\nparameters:\n  t: {t}\n"
         );
         refused(&scene, &yaml, &["merge.yml:5:", "`t`"]);
     }
+    let near =
+        "merge_method: nearswap\nbase_model: base\nmodels: [{model: base}, {model: math}]\nparameters: {t: -1}\n";
+    refused(&scene, near, &["merge.yml:4:", "`t` = -1", "at least 0"]);
     let zero = LINEAR.replace("weight: 1", "weight: 0");
     refused(&scene, &zero, &["merge.yml:2:", "sum to 0", "`normalize: false`"]);
 }
@@ -91,7 +94,11 @@ fn what_a_method_needs_is_told() {
     refused(&scene, &TIES.replace("base_model: base\n", ""), &["`ties` needs a `base_model`"]);
     refused(&scene, &LINEAR.replace("parameters: {weight: 1}\n", ""), &["`linear` needs the parameter `weight`"]);
     refused(&scene, &LINEAR.replace("code", "math"), &["merge.yml:2:", "`math` stands twice"]);
-    refused(&scene, &LINEAR.replace("math", "math+lora"), &["merge.yml:2:", "adapter"]);
+    refused(&scene, &LINEAR.replace("math", "math+lora"), &["merge.yml:2:", "there is no adapter `lora`"]);
+    let tall = "merge_method: tall_mask\nbase_model: base\nmodels: [{model: math}, {model: code}]\n";
+    refused(&scene, tall, &["merge.yml:1:", "no model is marked as the task", "`task: true`"]);
+    let both = format!("{tall}parameters: {{task: true}}\n");
+    refused(&scene, &both, &["merge.yml:1:", "2 models are marked"]);
     let layers = "merge_method: passthrough\nslices:\n  - sources: [{model: math, layer_range: [1, 7]}]\n";
     refused(&scene, layers, &["7"]);
 }

@@ -42,6 +42,15 @@ slices:
   - sources: [{model: code, layer_range: [1, 2]}]
 ";
 
+const TALL_MASK: &str = "\
+merge_method: tall_mask
+base_model: base
+models:
+  - model: math
+    parameters: {task: true}
+  - model: code
+";
+
 fn close(found: &[f32], wanted: impl Iterator<Item = f32>) {
     let wanted: Vec<f32> = wanted.collect();
     assert_eq!(found.len(), wanted.len());
@@ -107,6 +116,40 @@ fn ties_elects_a_sign_and_averages_those_that_agree() {
     let yaml = yaml.replace("weight: 0.6", "weight: 1").replace("weight: 0.4", "weight: 1");
     scene.merge(&yaml, []).assert().success();
     close(&scene.read("out")["w"].values(), [5.0, -4.0, -2.0, 5.0].into_iter());
+}
+
+#[test]
+fn task_singular_vectors_of_one_model_are_the_model() {
+    let scene = Scene::with_models();
+    for method in ["tsv_m", "iso_cts"] {
+        let yaml = format!("merge_method: {method}\nbase_model: base\nmodels: [{{model: math}}]\n");
+        scene.merge(&yaml, []).assert().success();
+        let (math, out) = (scene.read("math"), scene.read("out"));
+        for (name, tensor) in out.iter().filter(|(_, tensor)| method == "tsv_m" || tensor.shape.len() != 2) {
+            close(&tensor.values(), math[name].values().into_iter());
+        }
+    }
+}
+
+#[test]
+fn a_tall_mask_takes_the_sum_where_its_task_needs_it() {
+    let scene = Scene::with_models();
+    scene.merge(TALL_MASK, []).assert().success();
+    let [base, math, code, out] = ["base", "math", "code", "out"].map(|name| scene.read(name));
+    let (mut kept, mut all) = (0, 0);
+    for (name, tensor) in &out {
+        let values = base[name].values().into_iter().zip(math[name].values()).zip(code[name].values());
+        close(
+            &tensor.values(),
+            values.map(|((b, m), c)| {
+                let (own, other) = (m - b, c - b);
+                let needed = own.abs() >= 0.4 * (own + other - own).abs();
+                (kept, all) = (kept + usize::from(needed), all + 1);
+                if needed { b + (own + other) } else { b }
+            }),
+        );
+    }
+    assert!(0 < kept && kept < all, "{kept} of {all}");
 }
 
 #[test]

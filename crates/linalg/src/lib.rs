@@ -16,6 +16,7 @@
 //! ```
 
 pub mod check;
+pub mod gram;
 pub mod proximal;
 pub mod random;
 mod sequential;

@@ -7,9 +7,17 @@
 use consilience_core::{Error, Result};
 use faer::diag::Diag;
 use faer::dyn_stack::{MemBuffer, MemStack};
+use faer::linalg::matmul::matmul;
 use faer::linalg::svd::ComputeSvdVectors;
 use faer::linalg::{evd, householder, qr::no_pivoting::factor as qr, svd};
-use faer::{Conj, Mat, MatRef, Par};
+use faer::{Accum, Conj, Mat, MatRef, Par};
+
+/// `a * b` with this parallelism, which does not show in the result.
+pub(crate) fn product(a: MatRef<'_, f64>, b: MatRef<'_, f64>, par: Par) -> Mat<f64> {
+    let mut out = Mat::zeros(a.nrows(), b.ncols());
+    matmul(out.as_mut(), Accum::Replace, a, b, 1.0, par);
+    out
+}
 
 /// The thin Q of a QR decomposition, with the signs of R's diagonal taken into it, so that it is unique where the rank is
 /// full.

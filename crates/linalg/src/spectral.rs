@@ -1,7 +1,7 @@
 //! Singular values and eigenvalues.
 
 use consilience_core::{Error, Result, Seed};
-use faer::{Mat, MatRef};
+use faer::{Mat, MatRef, Par};
 
 use crate::sequential::{self, orthonormal_basis};
 use crate::{check, random};
@@ -19,7 +19,7 @@ pub struct Svd {
 }
 
 impl Svd {
-    fn new(u: Mat<f64>, s: Vec<f64>, v: Mat<f64>) -> Self {
+    pub(crate) fn new(u: Mat<f64>, s: Vec<f64>, v: Mat<f64>) -> Self {
         let (mut u, mut v) = (u, v);
         for j in 0..s.len() {
             let peak = (0..u.nrows()).map(|i| u[(i, j)]).fold(0.0, |a: f64, b| if b.abs() > a.abs() { b } else { a });
@@ -79,21 +79,32 @@ impl RandomizedSvd {
     ///
     /// Fails with [`Error::Parameter`] on rank 0, [`Error::NotFinite`] or [`Error::DidNotConverge`].
     pub fn compute(&self, a: MatRef<'_, f64>, seed: Seed) -> Result<Svd> {
+        self.with(a, seed, faer::get_global_parallelism())
+    }
+
+    /// The same on the calling thread alone, for callers that have many matrices and run those in parallel.
+    pub fn compute_sequential(&self, a: MatRef<'_, f64>, seed: Seed) -> Result<Svd> {
+        self.with(a, seed, Par::Seq)
+    }
+
+    fn with(&self, a: MatRef<'_, f64>, seed: Seed, par: Par) -> Result<Svd> {
         if self.rank == 0 {
             return Err(Error::parameter("rank", self.rank, "at least 1"));
         }
         check::finite("a", a)?;
         let smaller = a.nrows().min(a.ncols());
         let width = self.rank.saturating_add(self.oversample).min(smaller);
-        let mut q = orthonormal_basis(a * random::gaussian(a.ncols(), width, seed));
+        let product = |left: MatRef<'_, f64>, right: MatRef<'_, f64>| sequential::product(left, right, par);
+        let draw = random::gaussian(a.ncols(), width, seed);
+        let mut q = orthonormal_basis(product(a, draw.as_ref()));
         for _ in 0..self.power_iterations {
-            let back = orthonormal_basis(a.transpose() * &q);
-            q = orthonormal_basis(a * back);
+            let back = orthonormal_basis(product(a.transpose(), q.as_ref()));
+            q = orthonormal_basis(product(a, back.as_ref()));
         }
         // B = Q^T A has the leading singular values; A's left vectors are Q times B's.
-        let small = thin_svd((q.transpose() * a).as_ref())?;
+        let small = thin_svd(product(q.transpose(), a).as_ref())?;
         let keep = self.rank.min(small.s.len());
-        let u = q * small.u.get(.., ..keep);
+        let u = product(q.as_ref(), small.u.get(.., ..keep));
         let v = small.v.get(.., ..keep).to_owned();
         Ok(Svd::new(u, small.s.into_iter().take(keep).collect(), v))
     }

@@ -8,7 +8,10 @@ use consilience_core::{Result, Samples, Seed, Silent};
 use consilience_merging::learned::{
     AdaMerging, ConcreteAdaMerging, ConcreteMask, ConcreteTaskArithmetic, Draw, EntropyObjective, Objective, Part,
 };
-use consilience_merging::library::{Dare, Merge, Pool, SimpleAverage, TaskArithmetic, TiesMerging};
+use consilience_merging::library::{
+    ConsensusMerging, Dare, IsotropicMerging, Merge, Pool, SimpleAverage, TallMask, TaskArithmetic, TiesMerging,
+    TsvMerging,
+};
 use consilience_nn::backbones::MlpConfig;
 use consilience_nn::{FrozenHead, Network, Parameters};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -48,6 +51,8 @@ fn large(c: &mut Criterion) {
     group.bench_function("task arithmetic", |b| b.iter(|| TaskArithmetic::default().merge(&pool)));
     group.bench_function("TIES", |b| b.iter(|| TiesMerging::default().merge(&pool)));
     group.bench_function("DARE", |b| b.iter(|| Dare::default().merge(&pool)));
+    group.bench_function("consensus", |b| b.iter(|| ConsensusMerging::default().merge(&pool)));
+    group.bench_function("TALL mask", |b| b.iter(|| TallMask::default().merge(&pool)));
 
     let sizes = pool.layout().ranges().map(|range| range.len()).collect();
     let mask = ConcreteMask::new(sizes, 0.5, Seed(1)).expect("a positive temperature");
@@ -74,6 +79,21 @@ fn large(c: &mut Criterion) {
     group.bench_function("Concrete task arithmetic: 10 steps without the network", |b| {
         b.iter(|| concrete.merge_sum(pool.base(), direction.clone(), &objective, &Silent));
     });
+    group.finish();
+}
+
+/// Singular vectors of two matrices of 512 x 512.
+fn singular(c: &mut Criterion) {
+    let square = MlpConfig::new(vec![512; 3]).init(Seed(0), &Device::flex()).expect("the widths are right");
+    let pool = pool(Parameters::of(&square).expect("f32 parameters"), 8);
+    let mut group = c.benchmark_group("2 matrices of 512 x 512, 8 experts");
+    group.throughput(Throughput::Elements(pool.layout().len() as u64)).sample_size(10);
+    let randomized = TsvMerging { randomized: true, ..Default::default() };
+    group.bench_function("TSV-M", |b| b.iter(|| TsvMerging::default().merge(&pool)));
+    group.bench_function("TSV-M, randomised", |b| b.iter(|| randomized.merge(&pool)));
+    group.bench_function("Iso-C", |b| b.iter(|| IsotropicMerging::default().merge(&pool)));
+    let common = IsotropicMerging { common_space_fraction: Some(0.8), ..Default::default() };
+    group.bench_function("Iso-CTS", |b| b.iter(|| common.merge(&pool)));
     group.finish();
 }
 
@@ -104,5 +124,5 @@ fn small(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, large, small);
+criterion_group!(benches, large, singular, small);
 criterion_main!(benches);

@@ -3,7 +3,10 @@
 //! | Where | What |
 //! | --- | --- |
 //! | [`merge`] | merges model folders on disk as a configuration says, streamed: never a whole model in memory |
+//! | [`adapters`] | takes LoRA adapters out of fine-tuned models, and merges several of them into one |
+//! | [`multi`] | several merges in one file, later ones of earlier results |
 //! | [`config`], [`yaml`] | those configurations, in mergekit's format |
+//! | [`tokenizer`] | models with different vocabularies: joined tokenizers, embeddings to match |
 //! | [`kernels`] | what is done to each tensor on the way |
 //! | [`library`] | networks in memory, by closed forms: averages, task arithmetic, TIES, DARE, Fisher, RegMean |
 //! | [`learned`] | networks in memory, learned from unlabelled inputs: AdaMerging, Concrete task arithmetic, Concrete AdaMerging |
@@ -34,12 +37,15 @@
 //!
 //! The published claim of Concrete subspace learning, as an experiment with its baselines, is in [`CLAIMS`].
 
+pub mod adapters;
 mod claims;
 pub mod config;
 pub mod kernels;
 pub mod learned;
 pub mod library;
 pub mod merge;
+pub mod multi;
+pub mod tokenizer;
 pub mod yaml;
 
 pub use claims::CLAIMS;

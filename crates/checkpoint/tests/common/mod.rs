@@ -3,6 +3,8 @@
 // Each test program uses a part of it.
 #![allow(dead_code)]
 
+pub mod adapters;
+
 use std::path::Path;
 
 use consilience_checkpoint::{CheckpointWriter, Dtype, TensorLayout, WriterOptions};

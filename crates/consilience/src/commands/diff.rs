@@ -2,16 +2,17 @@
 
 use std::process::ExitCode;
 
-use consilience_checkpoint::{Checkpoint, compare};
+use consilience_checkpoint::compare;
 use consilience_core::Result;
 use consilience_core::report::Table;
 
 use crate::cli;
+use crate::commands::open;
 use crate::terminal::{json, say};
 
 /// Tells which tensors differ.
 pub fn run(arguments: &cli::Diff, quiet: bool) -> Result<ExitCode> {
-    let (a, b) = (Checkpoint::open(&arguments.a)?, Checkpoint::open(&arguments.b)?);
+    let (a, b) = (open(&arguments.a, quiet)?, open(&arguments.b, quiet)?);
     let found = compare(&a, &b)?;
     let code = if arguments.exit_code && !found.is_equal() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
     if arguments.json {

@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use consilience_checkpoint::{Checkpoint, inspect};
+use consilience_checkpoint::inspect;
 use consilience_core::Result;
 use consilience_core::report::Table;
 
 use crate::cli;
-use crate::terminal::{bytes, json, say};
+use crate::commands::open;
+use crate::terminal::{bytes, json, remark, say};
 
 /// Lists the tensors of a checkpoint.
 pub fn run(arguments: &cli::Inspect, quiet: bool) -> Result<()> {
-    let checkpoint = Checkpoint::open(&arguments.path)?;
+    let checkpoint = open(&arguments.path, quiet)?;
     let tensors = inspect(&checkpoint, arguments.stats)?;
     if arguments.json {
         return json(&tensors);
@@ -46,6 +47,7 @@ pub fn run(arguments: &cli::Inspect, quiet: bool) -> Result<()> {
     }
     say(rows.to_text());
     if !quiet {
+        checkpoint.notes().iter().for_each(|note| remark(format_args!("note: {note}")));
         let mut types: BTreeMap<&str, u64> = BTreeMap::new();
         let mut parameters = 0_u64;
         for tensor in &tensors {

@@ -1,10 +1,12 @@
 //! `consilience merge`.
 
+use std::path::Path;
 use std::time::Instant;
 
 use consilience_checkpoint::Replace;
 use consilience_core::{Error, Result, Seed};
-use consilience_merging::merge::{Merge, MergeOptions};
+use consilience_merging::merge::{Merge, MergeOptions, Summary};
+use consilience_merging::multi::{MultiConfig, MultiMerge, MultiOptions};
 
 use crate::bar::Bar;
 use crate::cli;
@@ -21,22 +23,27 @@ pub fn run(arguments: &cli::Merge, quiet: bool) -> Result<()> {
         copy_tokenizer: arguments.copy_tokenizer,
         write_model_card: arguments.write_model_card,
     };
+    match MultiConfig::read(&arguments.config)? {
+        Some(config) => several(arguments, config, options, quiet),
+        None => one(arguments, options, quiet),
+    }
+}
+
+fn one(arguments: &cli::Merge, options: MergeOptions, quiet: bool) -> Result<()> {
+    if let Some(folder) = &arguments.intermediate_dir {
+        let wanted = "a configuration with several merges; this one has a single merge, and no results in between";
+        return Err(Error::parameter("--intermediate-dir", folder.display(), wanted));
+    }
     let start = Instant::now();
     let merge = Merge::prepare(&arguments.config, options)?;
-    if !quiet {
-        merge.notes().iter().for_each(|note| remark(format_args!("note: {note}")));
-    }
+    remark_all(&merge.notes(), quiet);
+    let method = merge.config().method.name;
     if arguments.check {
-        let summary = merge.summary(&arguments.config);
         if !quiet {
             say(format_args!(
-                "{}: no faults; {} would give {} tensors, {} parameters, {}, from {} of weights",
+                "{}: no faults; {}",
                 arguments.config.display(),
-                merge.config().method.name,
-                summary.tensors,
-                millions(summary.parameters),
-                bytes(summary.bytes),
-                bytes(merge.input_bytes()),
+                plan(method, &merge.summary(Path::new("")), merge.input_bytes())
             ));
         }
         return Ok(());
@@ -46,17 +53,70 @@ pub fn run(arguments: &cli::Merge, quiet: bool) -> Result<()> {
     };
     let summary = merge.run(out, &Bar::new(quiet))?;
     if !quiet {
-        say(format_args!(
-            "{}: {} tensors, {} parameters, {} by {} in {:.1} s",
-            out.display(),
-            summary.tensors,
-            millions(summary.parameters),
-            bytes(summary.bytes),
-            merge.config().method.name,
-            start.elapsed().as_secs_f64(),
-        ));
+        say(result(method, &summary, start));
     }
     Ok(())
+}
+
+fn several(arguments: &cli::Merge, config: MultiConfig, merge: MergeOptions, quiet: bool) -> Result<()> {
+    let options = MultiOptions { merge, intermediate: arguments.intermediate_dir.clone() };
+    let mut start = Instant::now();
+    let multi = MultiMerge::prepare(config, arguments.config.parent(), options)?;
+    remark_all(&multi.notes(), quiet);
+    if arguments.check {
+        if !quiet {
+            say(format_args!("{}: no faults in {} merges", arguments.config.display(), multi.stages().count()));
+            for stage in multi.stages() {
+                let name = stage.name.as_deref().unwrap_or("the final merge");
+                say(format_args!("{name}: {}", plan(stage.method, &stage.summary, stage.input_bytes)));
+            }
+        }
+        return Ok(());
+    }
+    multi.run(arguments.out.as_deref(), &Bar::new(quiet), |stage| {
+        match (&stage.name, stage.reused) {
+            _ if quiet => {}
+            (Some(name), true) => {
+                say(format_args!("{name}: taken as it is from {}", stage.summary.path.display()));
+            }
+            // The name of a temporary folder is of no use.
+            (Some(name), false) if arguments.intermediate_dir.is_none() => {
+                let summary = Summary { path: name.into(), ..stage.summary.clone() };
+                say(result(stage.method, &summary, start));
+            }
+            _ => say(result(stage.method, &stage.summary, start)),
+        }
+        start = Instant::now();
+    })
+}
+
+fn remark_all(notes: &[String], quiet: bool) {
+    if !quiet {
+        notes.iter().for_each(|note| remark(format_args!("note: {note}")));
+    }
+}
+
+/// What a merge would give.
+fn plan(method: &str, summary: &Summary, input_bytes: u64) -> String {
+    format!(
+        "{method} would give {} tensors, {} parameters, {}, from {} of weights",
+        summary.tensors,
+        millions(summary.parameters),
+        bytes(summary.bytes),
+        bytes(input_bytes),
+    )
+}
+
+/// What a merge has given.
+fn result(method: &str, summary: &Summary, start: Instant) -> String {
+    format!(
+        "{}: {} tensors, {} parameters, {} by {method} in {:.1} s",
+        summary.path.display(),
+        summary.tensors,
+        millions(summary.parameters),
+        bytes(summary.bytes),
+        start.elapsed().as_secs_f64(),
+    )
 }
 
 fn millions(count: u64) -> String {

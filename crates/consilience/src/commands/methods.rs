@@ -72,11 +72,12 @@ fn merge_methods(as_json: bool) -> Result<()> {
             .collect();
         return json(&list);
     }
-    let mut rows = Table::new(["merge_method", "what it does", "parameters (default)"]);
+    let mut rows = Table::new(["merge_method", "what it does", "parameters (default)", "source"]);
     for method in &METHODS {
         let parameters: Vec<String> =
             method.parameters.iter().map(|p| format!("{} ({})", p.name, default(p.default))).collect();
-        rows.push([method.name, method.summary, &parameters.join(", ")]);
+        let source = method.reference.map_or("", |link| link.trim_start_matches("https://"));
+        rows.push([method.name, method.summary, &parameters.join(", "), source]);
     }
     say(rows.to_text());
     Ok(())

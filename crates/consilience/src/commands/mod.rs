@@ -1,5 +1,6 @@
-//! One file a verb.
+//! One file a verb, or a family of them.
 
+pub mod adapters;
 pub mod claim;
 pub mod data;
 pub mod demo;
@@ -8,3 +9,21 @@ pub mod inspect;
 pub mod merge;
 pub mod methods;
 pub mod pages;
+
+use std::path::Path;
+
+use consilience_checkpoint::Checkpoint;
+use consilience_core::Result;
+
+use crate::terminal::remark;
+
+/// Opens `MODEL` or `MODEL+ADAPTER`; tells what is worth telling of the adapters.
+fn open(path: &Path, quiet: bool) -> Result<Checkpoint> {
+    let (model, applied) = Checkpoint::open_with_adapters(path)?;
+    if !quiet {
+        for adapter in &applied {
+            adapter.notes.iter().for_each(|note| remark(format_args!("note: {}: {note}", adapter.path.display())));
+        }
+    }
+    Ok(model)
+}

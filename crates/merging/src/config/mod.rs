@@ -21,14 +21,16 @@ mod reader;
 mod resolve;
 mod setting;
 mod slices;
+mod tokenizer;
 
 #[cfg(test)]
 mod tests;
 
 pub use methods::{BasePolicy, DefaultValue, METHODS, Method, OptionalTensor, Parameter, Range, Scope, Type};
-pub use model::{
-    Adapter, Input, Inputs, Layout, MergeConfig, ModelRef, Module, Note, OutputSlice, SliceSource, TokenizerSource,
-};
+pub use model::{Adapter, Input, Inputs, Layout, MergeConfig, ModelRef, Module, Note, OutputSlice, SliceSource};
+pub use paths::Located;
+pub(crate) use parse::Name;
 pub use resolve::{InputTensor, Resolved, Values};
 pub use setting::{Choice, ParameterValue, Setting, Settings};
 pub use slices::{ModulePlan, Plan, Position, SlicePlan, SourcePlan, Spot};
+pub use tokenizer::{ChatTemplate, EmbeddingSource, TokenName, TokenSetting, TokenizerConfig, TokenizerSource};

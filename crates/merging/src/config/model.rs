@@ -1,16 +1,17 @@
 //! The typed configuration.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     fmt,
     hash::{Hash, Hasher},
     ops::Range,
+    path::PathBuf,
     sync::Arc,
 };
 
 use consilience_checkpoint::Dtype;
 
-use super::{Method, Settings};
+use super::{ChatTemplate, Method, Settings, TokenizerConfig};
 use crate::yaml::{Place, Source};
 
 /// A merge, as its configuration asks for it. Made by [`MergeConfig::parse`], which checks it.
@@ -32,12 +33,14 @@ pub struct MergeConfig {
     pub dtype: Option<Dtype>,
     /// `out_dtype`: what the result is stored in.
     pub out_dtype: Option<Dtype>,
-    /// `tokenizer_source`.
-    pub tokenizer: Option<TokenizerSource>,
+    /// `tokenizer_source` or `tokenizer`; without either, the donor's files are copied and no vocabulary is changed.
+    pub tokenizer: Option<TokenizerConfig>,
     /// `chat_template`.
-    pub chat_template: Option<String>,
+    pub chat_template: Option<ChatTemplate>,
     /// What has no effect, and is worth telling.
     pub notes: Vec<Note>,
+    /// Models that are results of other merges of the same file, by name, and where they are. A name goes before a path.
+    pub results: BTreeMap<String, PathBuf>,
 }
 
 /// What the configuration merges.
@@ -128,15 +131,6 @@ pub struct Adapter {
     pub path: String,
     /// A version on a hub.
     pub revision: Option<String>,
-}
-
-/// Where the tokenizer's files come from.
-#[derive(Clone, Debug, PartialEq)]
-pub enum TokenizerSource {
-    /// The base model, or the first model where there is no base.
-    Base,
-    /// This model.
-    Model(ModelRef),
 }
 
 /// Something in a configuration that has no effect.

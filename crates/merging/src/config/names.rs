@@ -23,7 +23,7 @@ pub(super) fn model(reader: &mut Reader<'_>, node: &Node, what: &str) -> Option<
         }
         let base = split_version(reader, base, node.place, what)?;
         let adapter = match adapter {
-            Some(adapter) => Some((split_version(reader, adapter, node.place, "the adapter")?, node.place)),
+            Some(adapter) => Some(split_version(reader, adapter, node.place, "the adapter")?),
             None => None,
         };
         (base, adapter, None)
@@ -34,7 +34,7 @@ pub(super) fn model(reader: &mut Reader<'_>, node: &Node, what: &str) -> Option<
             return None;
         };
         let adapter = match given(mapping, "lora") {
-            Some(lora) => Some((path_at(reader, lora, "the adapter")?, lora.place)),
+            Some(lora) => Some(path_at(reader, lora, "the adapter")?),
             None => None,
         };
         let architecture = reader.text(mapping, "override_architecture");
@@ -47,16 +47,10 @@ pub(super) fn model(reader: &mut Reader<'_>, node: &Node, what: &str) -> Option<
         reader.fault(node.place, problem, "put the path in quotes");
         return None;
     };
-    if let Some(((path, _), place)) = &adapter {
-        let problem = format!("the adapter `{path}`: adapters come in a later version");
-        let help = "merge it into its model first, save the result, and name that folder here \
-                    (for a path with `+` in it write `model: {model: {path: …}}`)";
-        reader.fault(*place, problem, help);
-    }
     Some(ModelRef {
         path: base.0,
         revision: base.1,
-        lora: adapter.map(|((path, revision), _)| Adapter { path, revision }),
+        lora: adapter.map(|(path, revision)| Adapter { path, revision }),
         override_architecture,
         place: node.place,
     })

@@ -1,15 +1,15 @@
 //! From the tree to the typed configuration.
 
-use std::{ops::Range, path::Path, sync::Arc};
+use std::{collections::BTreeMap, ops::Range, path::Path, sync::Arc};
 
 use consilience_checkpoint::Dtype;
 use consilience_core::{Error, Result};
 
 use super::{
-    Input, Inputs, Layout, METHODS, MergeConfig, Method, ModelRef, Module, OutputSlice, SliceSource, TokenizerSource,
-    check, lax, names,
+    Input, Inputs, Layout, METHODS, MergeConfig, Method, ModelRef, Module, OutputSlice, SliceSource, check, lax, names,
     parameters::{Level, settings},
     reader::{Reader, closest, given, list},
+    tokenizer,
 };
 use crate::yaml::{self, Mapping, Node, Place, Source};
 
@@ -44,25 +44,59 @@ impl MergeConfig {
     pub fn parse(source: Source) -> Result<Self> {
         let root = yaml::parse(&source)?;
         let mut reader = Reader::new(&source);
-        let config = read(&mut reader, &root);
-        let (notes, clean) = (std::mem::take(&mut reader.notes), reader.is_clean());
-        let faults = reader.into_faults();
-        Error::all(faults)?;
-        match config {
-            Some(config) if clean => Ok(MergeConfig { notes, ..config }),
-            // Every missing part has left a fault, so this cannot be reached; an error beats a panic if it is.
-            _ => Err(source.fault(Place::START, "the configuration is incomplete", None)),
-        }
+        let config = read(&mut reader, &root, &KEYS);
+        finish(reader, config)
+    }
+
+    /// Reads one document of a file with several merges: a configuration that may have a `name` besides.
+    ///
+    /// # Errors
+    /// As [`MergeConfig::parse`], and for a name that cannot be that of a folder.
+    pub(crate) fn of_document(source: &Source, root: &Node) -> Result<(Option<Name>, Self)> {
+        let mut reader = Reader::new(source);
+        let keys: Vec<&str> = KEYS.into_iter().chain(["name"]).collect();
+        let name = root.mapping().and_then(|top| name(&mut reader, top));
+        let config = read(&mut reader, root, &keys);
+        finish(reader, config).map(|config| (name, config))
     }
 }
 
-fn read(reader: &mut Reader<'_>, root: &Node) -> Option<MergeConfig> {
+/// What a merge of a file with several is called.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Name {
+    pub text: String,
+    pub place: Place,
+}
+
+fn name(reader: &mut Reader<'_>, top: &Mapping) -> Option<Name> {
+    let (text, place) = reader.text(top, "name")?;
+    // The name stands where a model's path may stand, and becomes that of a folder.
+    let plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | ' ');
+    if text.trim() != text || !text.starts_with(|c: char| c.is_alphanumeric() || c == '_') || !text.chars().all(plain) {
+        let problem = format!("`{text}` cannot be the name of a merge");
+        reader.fault(place, problem, "use letters, digits, `-`, `_` and `.`, a letter or digit first");
+    }
+    Some(Name { text, place })
+}
+
+fn finish(mut reader: Reader<'_>, config: Option<MergeConfig>) -> Result<MergeConfig> {
+    let (notes, clean) = (std::mem::take(&mut reader.notes), reader.is_clean());
+    let source = reader.source;
+    Error::all(reader.into_faults())?;
+    match config {
+        Some(config) if clean => Ok(MergeConfig { notes, ..config }),
+        // Every missing part has left a fault, so this cannot be reached; an error beats a panic if it is.
+        _ => Err(source.fault(Place::START, "the configuration is incomplete", None)),
+    }
+}
+
+fn read(reader: &mut Reader<'_>, root: &Node, keys: &[&str]) -> Option<MergeConfig> {
     if root.is_null() {
         let help = "write at least `merge_method` and `models`";
         reader.fault(root.place, "the configuration is empty", help);
         return None;
     }
-    let top = reader.mapping(root, "the configuration", &KEYS)?;
+    let top = reader.mapping(root, "the configuration", keys)?;
     let method = method(reader, top, root.place);
     let known = method.map(|(method, _)| method);
     let base_model = given(top, "base_model").map(|node| names::model(reader, node, "`base_model`"));
@@ -71,8 +105,8 @@ fn read(reader: &mut Reader<'_>, root: &Node) -> Option<MergeConfig> {
     let parameters = settings(reader, top, known, Level::Tensor);
     let dtype = dtype(reader, top, "dtype");
     let out_dtype = self::dtype(reader, top, "out_dtype");
-    let tokenizer = tokenizer(reader, top);
-    let chat_template = reader.text(top, "chat_template").map(|(text, _)| text);
+    let tokenizer = tokenizer::tokenizer(reader, top);
+    let chat_template = tokenizer::chat_template(reader, top);
     let ((method, method_place), layout) = (method?, layout?);
     let config = MergeConfig {
         source: reader.source.clone(),
@@ -86,6 +120,7 @@ fn read(reader: &mut Reader<'_>, root: &Node) -> Option<MergeConfig> {
         tokenizer,
         chat_template,
         notes: Vec::new(),
+        results: BTreeMap::new(),
     };
     // A model that could not be read would be reported again, as missing.
     if complete {
@@ -312,45 +347,4 @@ fn dtype(reader: &mut Reader<'_>, top: &Mapping, key: &str) -> Option<Dtype> {
         reader.fault(place, format!("`{key}`: there is no floating-point type `{name}`"), help);
     }
     found
-}
-
-const TOKENIZER_HELP: &str =
-    "write `tokenizer_source: base`, or the path of the model whose tokenizer fits; its files are copied as they are";
-
-fn tokenizer(reader: &mut Reader<'_>, top: &Mapping) -> Option<TokenizerSource> {
-    let source = given(top, "tokenizer_source");
-    let Some(section) = given(top, "tokenizer") else {
-        return source.and_then(|node| tokenizer_source(reader, node, "tokenizer_source"));
-    };
-    if let Some(source) = source {
-        let problem = format!("both `tokenizer_source` (line {}) and `tokenizer` are given", source.place.line);
-        reader.fault(section.place, problem, "keep `tokenizer_source`");
-        return None;
-    }
-    let mapping = reader.mapping(section, "`tokenizer`", &["source", "tokens", "pad_to_multiple_of"])?;
-    for key in ["tokens", "pad_to_multiple_of"] {
-        if let Some(entry) = mapping.entry(key).filter(|entry| !entry.value.is_null()) {
-            let problem = format!("`{key}`: vocabularies are not changed yet");
-            reader.fault(entry.key.place, problem, format!("delete it; {TOKENIZER_HELP}"));
-        }
-    }
-    match given(mapping, "source") {
-        Some(node) => tokenizer_source(reader, node, "source"),
-        None => {
-            let problem = "`tokenizer` without `source` means `union`: vocabularies are not joined yet";
-            reader.fault(section.place, problem, TOKENIZER_HELP);
-            None
-        }
-    }
-}
-
-fn tokenizer_source(reader: &mut Reader<'_>, node: &Node, key: &str) -> Option<TokenizerSource> {
-    match node.str() {
-        Some("base") => Some(TokenizerSource::Base),
-        Some("union") => {
-            reader.fault(node.place, format!("`{key}: union`: vocabularies are not joined yet"), TOKENIZER_HELP);
-            None
-        }
-        _ => names::model(reader, node, &format!("`{key}`")).map(TokenizerSource::Model),
-    }
 }

@@ -97,7 +97,7 @@ impl MergeConfig {
     /// # Errors
     /// When a required parameter has no value for the tensor, when a gradient of whole numbers falls between two, and
     /// when values that are fine alone do not go together (`density` ± `epsilon` outside of (0, 1) for DELLA, weights
-    /// that sum to zero and are to be divided by their sum). With the line.
+    /// that sum to zero and are to be divided by their sum, another number of tasks than one). With the line.
     pub fn resolve(&self, spot: &Spot<'_>, output: &str, inputs: &[InputTensor<'_>]) -> Result<Resolved> {
         let levels = [&*spot.slice.parameters, &*spot.module.parameters, &*self.parameters];
         let shared = self.values(self.method.shared_parameters(), levels.into_iter(), output, spot, None)?;
@@ -113,6 +113,7 @@ impl MergeConfig {
             resolved.inputs.push(self.values(parameters, levels, input.name, spot, Some(source))?);
         }
         self.check_sum(spot, output, inputs, &resolved)?;
+        self.check_task(output, &resolved)?;
         Ok(resolved)
     }
 
@@ -219,5 +220,20 @@ impl MergeConfig {
         let problem = format!("the weights for `{output}` sum to 0, and `{flag}` divides by that sum");
         let help = format!("change a weight, or set `{flag}: false`");
         Err(self.source.fault(spot.slice.place, problem, Some(help)))
+    }
+
+    /// `tall_mask` recovers the one model that is marked.
+    fn check_task(&self, output: &str, resolved: &Resolved) -> Result<()> {
+        if self.method.name != "tall_mask" {
+            return Ok(());
+        }
+        let marked = resolved.inputs.iter().filter(|values| values.get("task") == Some(ParameterValue::Bool(true)));
+        let problem = match marked.count() {
+            1 => return Ok(()),
+            0 => format!("no model is marked as the task to recover for `{output}`"),
+            several => format!("{several} models are marked as the task to recover for `{output}`"),
+        };
+        let help = "set `task: true` in the `parameters` of exactly one model, one that has all tensors";
+        Err(self.source.fault(self.method_place, problem, Some(help.into())))
     }
 }

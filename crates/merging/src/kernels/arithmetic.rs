@@ -33,6 +33,11 @@ impl TaskArithmetic {
     ///
     /// Errors: no base; another number of weights or densities than models; a density outside of what its method takes.
     pub fn merge(&self, group: &Group<'_>, output: Output<'_>) -> Result<()> {
+        group.write(output, &self.sum(group)?)
+    }
+
+    /// The last pass, ready to run: selections and norms are done.
+    pub(super) fn sum(&self, group: &Group<'_>) -> Result<Sum> {
         let count = group.models();
         if !group.has_base() {
             return Err(Error::data("base_model", "there is none, and task vectors are differences from it"));
@@ -46,36 +51,32 @@ impl TaskArithmetic {
         let weights: Vec<f32> = self.weights.iter().map(|w| *w as f32).collect();
         let sum: f32 = weights.iter().sum();
         let factor = if self.normalize && !self.elect_sign && sum.abs() >= 1e-8 { 1.0 / sum } else { 1.0 };
-        group.write(
-            output,
-            &Sum {
-                keeps,
-                factors: weights.iter().zip(scales).map(|(w, s)| w * s).collect(),
-                weights,
-                elect_sign: self.elect_sign,
-                normalize: self.normalize,
-                factor: factor * self.lambda as f32,
-            },
-        )
+        Ok(Sum {
+            keeps,
+            factors: weights.iter().zip(scales).map(|(w, s)| w * s).collect(),
+            weights,
+            elect_sign: self.elect_sign,
+            normalize: self.normalize,
+            factor: factor * self.lambda as f32,
+        })
     }
 }
 
-struct Sum {
+/// The last pass of [`TaskArithmetic`].
+pub(super) struct Sum {
     keeps: Vec<Keep>,
     factors: Vec<f32>,
     weights: Vec<f32>,
     elect_sign: bool,
     normalize: bool,
-    factor: f32,
+    /// What the sum is multiplied by before it joins the base.
+    pub(super) factor: f32,
 }
 
-impl Combine for Sum {
-    fn buffers(&self) -> usize {
-        self.keeps.len() + 1
-    }
-
+impl Sum {
+    /// The merged task vector, before [`Sum::factor`].
     #[inline(always)]
-    fn combine(&self, chunk: Chunk<'_>, scratch: &mut [f32], out: &mut [f32]) {
+    pub(super) fn task_vector(&self, chunk: Chunk<'_>, scratch: &mut [f32], out: &mut [f32]) {
         let (len, base) = (chunk.len(), chunk.base());
         let (weight, deltas) = scratch.split_at_mut(CHUNK);
         let weight = &mut weight[..len];
@@ -91,7 +92,18 @@ impl Combine for Sum {
                 out.iter_mut().zip(&*weight).for_each(|(o, w)| *o /= if *w == 0.0 { 1.0 } else { *w });
             }
         }
-        out.iter_mut().zip(base).for_each(|(o, b)| *o = b + self.factor * *o);
+    }
+}
+
+impl Combine for Sum {
+    fn buffers(&self) -> usize {
+        self.keeps.len() + 1
+    }
+
+    #[inline(always)]
+    fn combine(&self, chunk: Chunk<'_>, scratch: &mut [f32], out: &mut [f32]) {
+        self.task_vector(chunk, scratch, out);
+        out.iter_mut().zip(chunk.base()).for_each(|(o, b)| *o = b + self.factor * *o);
     }
 }
 

@@ -4,7 +4,7 @@ use consilience_core::{Error, Result};
 
 use super::group::{Chunk, Combine, Group, Output};
 use super::select::{self, Keys, Rank, Request};
-use super::vector_math::{exp_of_negative, ln};
+use super::vector_math::{SMALL, exp_of_negative, exp_of_small, ln, ln_of_near_ratio};
 
 thread_local! {
     /// The exponentials of a row of each input, kept from row to row.
@@ -52,25 +52,49 @@ impl ArceeFusion {
 #[inline(always)]
 fn divergence(model: &[f32], base: &[f32], buffer: &mut Vec<f64>) -> f64 {
     let width = model.len();
-    buffer.clear();
-    buffer.resize(2 * width, 0.0);
+    if buffer.len() != 2 * width {
+        buffer.clear();
+        buffer.resize(2 * width, 0.0);
+    }
     let (p, q) = buffer.split_at_mut(width);
-    let (model_sum, base_sum) = (exponentials(model, p), exponentials(base, q));
-    let (p_scale, q_scale) = (1.0 / model_sum, 1.0 / base_sum);
-    let mut lanes = [0.0_f64; 8];
+    let q_sum = exponentials(base, q);
+    // A fine-tune's rows differ little from the base's, and what is near 0 or 1 has short series.
+    if farthest(model, base) <= SMALL as f32 {
+        let p_sum = exponentials_beside(q, model, base, p);
+        relative_entropy(p, q, p_sum, q_sum, ln_of_near_ratio)
+    } else {
+        let p_sum = exponentials(model, p);
+        relative_entropy(p, q, p_sum, q_sum, |p, q| ln(p / q))
+    }
+}
+
+/// Σ p log(p / q) where p and q are given but for the factors that make their sums 1.
+#[inline(always)]
+fn relative_entropy(p: &[f64], q: &[f64], p_sum: f64, q_sum: f64, ln_of_ratio: impl Fn(f64, f64) -> f64) -> f64 {
+    let (p_scale, q_scale) = (1.0 / p_sum, 1.0 / q_sum);
+    let mut lanes = [0.0_f64; 16];
     let mut add = |p: &[f64], q: &[f64]| {
         for ((lane, p), q) in lanes.iter_mut().zip(p).zip(q) {
-            let (p, q) = (p * p_scale + 1e-8, q * q_scale + 1e-8);
-            *lane += p * ln(p / q);
+            let (p, q) = (p.mul_add(p_scale, 1e-8), q.mul_add(q_scale, 1e-8));
+            *lane += p * ln_of_ratio(p, q);
         }
     };
-    let (ps, p_rest) = p.as_chunks::<8>();
-    let (qs, q_rest) = q.as_chunks::<8>();
+    let (ps, p_rest) = p.as_chunks::<16>();
+    let (qs, q_rest) = q.as_chunks::<16>();
     for (p, q) in ps.iter().zip(qs) {
         add(p, q);
     }
     add(p_rest, q_rest);
     lanes.iter().sum()
+}
+
+/// The largest |x − b|.
+#[inline(always)]
+fn farthest(model: &[f32], base: &[f32]) -> f32 {
+    model.iter().zip(base).fold(0.0, |most, (x, b)| {
+        let distance = (x - b).abs();
+        if distance > most { distance } else { most }
+    })
 }
 
 /// Writes e^(x − max x) to `out`; the sum of all.
@@ -80,13 +104,26 @@ fn exponentials(row: &[f32], out: &mut [f64]) -> f64 {
     for (o, v) in out.iter_mut().zip(row) {
         *o = exp_of_negative(f64::from(*v) - top);
     }
-    let mut lanes = [0.0_f64; 8];
-    for values in out.chunks(8) {
-        for (lane, v) in lanes.iter_mut().zip(values) {
-            *lane += v;
-        }
+    sum(out)
+}
+
+/// Writes the exponentials of `model`, relative to the same as those of `base`, which are given; the sum of all.
+#[inline(always)]
+fn exponentials_beside(of_base: &[f64], model: &[f32], base: &[f32], out: &mut [f64]) -> f64 {
+    for (((o, e), x), b) in out.iter_mut().zip(of_base).zip(model).zip(base) {
+        *o = e * exp_of_small(f64::from(*x) - f64::from(*b));
     }
-    lanes.iter().sum()
+    sum(out)
+}
+
+#[inline(always)]
+fn sum(values: &[f64]) -> f64 {
+    let mut lanes = [0.0_f64; 16];
+    let (chunks, rest) = values.as_chunks::<16>();
+    for chunk in chunks {
+        lanes.iter_mut().zip(chunk).for_each(|(lane, v)| *lane += v);
+    }
+    lanes.iter().sum::<f64>() + rest.iter().sum::<f64>()
 }
 
 struct Importance {

@@ -22,7 +22,7 @@ pub struct Group<'a> {
     has_base: bool,
     shape: &'a [usize],
     names: &'a [String],
-    allow_nan: bool,
+    pub(super) allow_nan: bool,
     checked: AtomicBool,
 }
 
@@ -108,14 +108,6 @@ pub trait Combine: Sync {
     fn combine(&self, chunk: Chunk<'_>, scratch: &mut [f32], out: &mut [f32]);
 }
 
-/// What a thread needs in the last pass.
-struct Buffers {
-    decoded: Vec<f32>,
-    scratch: Vec<f32>,
-    merged: Vec<f32>,
-    bytes: Vec<u8>,
-}
-
 impl<'a> Group<'a> {
     /// The inputs of one tensor. Unless `allow_nan`, the first pass over them refuses NaN and infinite values.
     ///
@@ -187,7 +179,7 @@ impl<'a> Group<'a> {
         (self.len().checked_div(width).unwrap_or(0), width)
     }
 
-    fn scratch(&self, unit: usize) -> Vec<f32> {
+    pub(super) fn scratch(&self, unit: usize) -> Vec<f32> {
         vec![0.0; self.inputs() * unit]
     }
 
@@ -210,6 +202,20 @@ impl<'a> Group<'a> {
             }
         }
         Ok(Chunk { start, len, stride, decoded: scratch, base: usize::from(self.has_base) })
+    }
+
+    /// Reads elements `start .. start + out.len()` of input `input` (the base counts as the first), and refuses NaN and
+    /// infinite values even where others let them through.
+    pub(super) fn read_finite(&self, input: usize, start: usize, out: &mut [f32]) -> Result<()> {
+        let tensor = &self.tensors[input];
+        let finite = vectorized(
+            #[inline(always)]
+            || {
+                tensor.read(start, out);
+                all_finite(out)
+            },
+        );
+        if finite { Ok(()) } else { Err(self.not_finite(input, start, out)) }
     }
 
     fn not_finite(&self, input: usize, start: usize, values: &[f32]) -> Error {
@@ -351,7 +357,13 @@ impl<'a> Group<'a> {
     }
 
     #[inline(always)]
-    fn panel(&self, start: usize, end: usize, scratch: &mut [f32], mut each: impl FnMut(Chunk<'_>)) -> Result<()> {
+    pub(super) fn panel(
+        &self,
+        start: usize,
+        end: usize,
+        scratch: &mut [f32],
+        mut each: impl FnMut(Chunk<'_>),
+    ) -> Result<()> {
         let mut at = start;
         while at < end {
             let len = CHUNK.min(end - at);
@@ -359,61 +371,6 @@ impl<'a> Group<'a> {
             at += len;
         }
         Ok(())
-    }
-
-    /// The last pass: merges every chunk by `combine`, rounds to the output's type and stores it.
-    ///
-    /// Errors: the sink's; NaN or infinite inputs, where they were not looked at before.
-    pub fn write(&self, output: Output<'_>, combine: &impl Combine) -> Result<()> {
-        let (len, size) = (self.len(), output.dtype.size());
-        let check_result = !self.allow_nan;
-        (0..len.div_ceil(PANEL)).into_par_iter().try_for_each_init(
-            || Buffers {
-                decoded: self.scratch(CHUNK),
-                scratch: vec![0.0; CHUNK * combine.buffers()],
-                merged: vec![0.0; CHUNK],
-                bytes: vec![0_u8; PANEL.min(len) * size],
-            },
-            |Buffers { decoded, scratch, merged, bytes }, panel| {
-                let (start, end) = (panel * PANEL, ((panel + 1) * PANEL).min(len));
-                let bytes = &mut bytes[..(end - start) * size];
-                let mut overflow = None;
-                self.panel(start, end, decoded, |chunk| {
-                    let merged = &mut merged[..chunk.len()];
-                    let at = (chunk.start() - start) * size;
-                    let encoded = &mut bytes[at..at + chunk.len() * size];
-                    vectorized(
-                        #[inline(always)]
-                        || {
-                            combine.combine(chunk, scratch, merged);
-                            output.dtype.encode(merged, encoded);
-                        },
-                    );
-                    if check_result
-                        && overflow.is_none()
-                        && !vectorized(
-                            #[inline(always)]
-                            || all_representable(merged, output.dtype),
-                        )
-                    {
-                        overflow = Some(self.not_representable(chunk.start(), merged, output.dtype));
-                    }
-                })?;
-                overflow.map_or(Ok(()), Err)?;
-                output.sink.store((start * size) as u64, bytes)
-            },
-        )
-    }
-
-    fn not_representable(&self, start: usize, merged: &[f32], dtype: Dtype) -> Error {
-        let limit = largest(dtype);
-        let at = merged.iter().position(|v| v.is_nan() || v.abs() >= limit).unwrap_or(0);
-        let value = merged.get(at).copied().unwrap_or(f32::NAN);
-        Error::NotFinite {
-            argument: "the merged tensor".into(),
-            found: if value.is_finite() { format!("{value:e}, which {dtype} cannot hold,") } else { value.to_string() },
-            position: format!("{:?}", unravel(start + at, self.shape)),
-        }
     }
 }
 
@@ -429,23 +386,8 @@ fn all_finite(values: &[f32]) -> bool {
     !values.iter().fold(false, |found, v| found | (v.to_bits() & EXPONENT == EXPONENT))
 }
 
-/// Magnitudes from here on round to infinity.
-fn largest(dtype: Dtype) -> f32 {
-    match dtype {
-        Dtype::F16 => 65_520.0,
-        Dtype::BF16 => f32::from_bits(0x7f7f_8000),
-        _ => f32::INFINITY,
-    }
-}
-
-#[inline(always)]
-fn all_representable(values: &[f32], dtype: Dtype) -> bool {
-    let limit = largest(dtype).to_bits();
-    !values.iter().fold(false, |found, v| found | (v.to_bits() & 0x7fff_ffff >= limit))
-}
-
 /// The index of flat position `at` in an array of `shape`.
-fn unravel(mut at: usize, shape: &[usize]) -> Vec<usize> {
+pub(super) fn unravel(mut at: usize, shape: &[usize]) -> Vec<usize> {
     let mut index: Vec<_> = shape
         .iter()
         .rev()

@@ -39,12 +39,26 @@ pub(super) fn add_weighted(chunk: Chunk<'_>, coefficients: &[f32], deltas: bool,
         out.iter_mut().zip(base).for_each(|(o, b)| *o += b);
         return;
     }
-    for (i, c) in coefficients.iter().enumerate() {
-        let x = &chunk.input(i)[range.clone()];
-        if i == 0 {
-            out.iter_mut().zip(x).for_each(|(o, x)| *o = c * x);
-        } else {
-            out.iter_mut().zip(x).for_each(|(o, x)| *o += c * x);
+    // Three at a time, the usual number, so that partial sums stay in registers.
+    for (group, c) in coefficients.chunks(3).enumerate() {
+        let x = |i: usize| chunk.input(3 * group + i)[range.clone()].iter();
+        let fresh = group == 0;
+        match *c {
+            [a, b, c] => {
+                for (o, ((x, y), z)) in out.iter_mut().zip(x(0).zip(x(1)).zip(x(2))) {
+                    let sum = if fresh { a * x } else { *o + a * x };
+                    *o = sum + b * y + c * z;
+                }
+            }
+            [a, b] => {
+                for (o, (x, y)) in out.iter_mut().zip(x(0).zip(x(1))) {
+                    let sum = if fresh { a * x } else { *o + a * x };
+                    *o = sum + b * y;
+                }
+            }
+            [a] if fresh => out.iter_mut().zip(x(0)).for_each(|(o, x)| *o = a * x),
+            [a] => out.iter_mut().zip(x(0)).for_each(|(o, x)| *o += a * x),
+            _ => {}
         }
     }
 }

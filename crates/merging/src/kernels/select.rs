@@ -5,6 +5,8 @@
 //! exactly as many elements are selected as asked for: among equal keys those that come first, as a stable sort has it.
 //! Memory: 128 KiB of counts for each selection and thread.
 
+use std::sync::{Mutex, PoisonError};
+
 use consilience_core::Result;
 
 use super::group::{Chunk, Group, PANEL, vectorized};
@@ -100,10 +102,42 @@ impl Rank {
 const UPPER: usize = 1 << 16;
 const SMALL: usize = 1 << 14;
 
+/// What a thread counts: one table a selection.
 struct Scratch {
-    counts: Vec<Vec<u32>>,
+    counts: Vec<Table>,
     zeros: Vec<usize>,
     keys: Vec<f32>,
+}
+
+impl Scratch {
+    fn new(tables: usize, size: usize) -> Self {
+        Self {
+            counts: (0..tables).map(|_| Table::zeros(size)).collect(),
+            zeros: vec![0; tables],
+            keys: vec![0.0; super::group::CHUNK],
+        }
+    }
+}
+
+/// Tables that are not in use.
+static SPARE: Mutex<Vec<Vec<u32>>> = Mutex::new(Vec::new());
+
+/// A table of counts, kept for the next tensor when it is dropped: the pages of a fresh one would each cost a fault.
+struct Table(Vec<u32>);
+
+impl Table {
+    fn zeros(size: usize) -> Self {
+        let mut table = SPARE.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        table.clear();
+        table.resize(size, 0);
+        Self(table)
+    }
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        SPARE.lock().unwrap_or_else(PoisonError::into_inner).push(std::mem::take(&mut self.0));
+    }
 }
 
 /// The cuts of `requests`, in their order. Up to three passes over `group`.
@@ -115,30 +149,14 @@ pub fn cuts(group: &Group<'_>, keys: &impl Keys, requests: &[Request]) -> Result
     if len <= SMALL {
         return small(group, keys, requests);
     }
-    let scratch = |tables: usize, size: usize| Scratch {
-        counts: vec![vec![0; size]; tables],
-        zeros: vec![0; tables],
-        keys: vec![0.0; super::group::CHUNK],
-    };
-    let sum = |shares: &[Scratch]| -> Vec<Vec<u64>> {
-        let mut total = vec![vec![0_u64; UPPER]; shares.first().map_or(0, |s| s.counts.len())];
-        for share in shares {
-            for (total, counts) in total.iter_mut().zip(&share.counts) {
-                for (t, c) in total.iter_mut().zip(counts) {
-                    *t += u64::from(*c);
-                }
-            }
-        }
-        total
-    };
-
     let shares = group.fold_counts(
-        || scratch(keys.count(), UPPER / 2),
+        || Scratch::new(keys.count(), UPPER / 2),
         #[inline(always)]
         |scratch, chunk| {
             for (which, counts) in scratch.counts.iter_mut().enumerate() {
                 let buffer = &mut scratch.keys[..chunk.len()];
                 keys.keys(which, chunk, buffer);
+                let Table(counts) = counts;
                 scratch.zeros[which] += buffer.iter().map(|key| usize::from(*key == 0.0)).sum::<usize>();
                 for key in buffer {
                     counts[(key.to_bits() >> 16) as usize & (UPPER / 2 - 1)] += 1;
@@ -146,18 +164,17 @@ pub fn cuts(group: &Group<'_>, keys: &impl Keys, requests: &[Request]) -> Result
             }
         },
     )?;
-    let upper = sum(&shares);
     let zeros = |which: usize| shares.iter().map(|share| share.zeros[which]).sum();
     let ranks: Vec<u64> = requests.iter().map(|r| r.rank.among(len, zeros(r.which)) as u64).collect();
     let found: Vec<(u32, u64)> = requests
         .iter()
         .zip(&ranks)
-        .map(|(r, rank)| place(&upper[r.which], *rank, r.descending))
+        .map(|(r, rank)| place(&shares, r.which, *rank, r.descending))
         .map(|(bin, rest)| (bin as u32, rest))
         .collect();
 
     let shares = group.fold_counts(
-        || scratch(requests.len(), UPPER),
+        || Scratch::new(requests.len(), UPPER),
         #[inline(always)]
         |scratch, chunk| {
             let mut current = usize::MAX;
@@ -167,20 +184,19 @@ pub fn cuts(group: &Group<'_>, keys: &impl Keys, requests: &[Request]) -> Result
                     keys.keys(request.which, chunk, buffer);
                     current = request.which;
                 }
-                count_lower(buffer, *bin, counts);
+                count_lower(buffer, *bin, &mut counts.0);
             }
         },
     )?;
-    let lower = sum(&shares);
     let mut cuts = Vec::with_capacity(requests.len());
     let mut open = Vec::new();
     for (i, (request, (bin, rest))) in requests.iter().zip(&found).enumerate() {
-        let (low, ties) = place(&lower[i], *rest, request.descending);
+        let (low, ties) = place(&shares, i, *rest, request.descending);
         let bits = (bin << 16) | low as u32;
         // `ties` of the tied elements are selected: all of them, none, or as many as come first.
         let limit = if ties == 0 {
             0
-        } else if ties == lower[i][low] {
+        } else if ties == count(&shares, i, low) {
             len
         } else {
             usize::MAX
@@ -210,16 +226,22 @@ fn count_lower(keys: &[f32], bin: u32, counts: &mut [u32]) {
     }
 }
 
-/// The bin in which the `rank`-th element lies, and how many of that bin's elements the rank takes.
-fn place(counts: &[u64], rank: u64, descending: bool) -> (usize, u64) {
+/// How many elements all threads found in a bin of a selection.
+fn count(shares: &[Scratch], which: usize, bin: usize) -> u64 {
+    shares.iter().map(|share| u64::from(share.counts[which].0[bin])).sum()
+}
+
+/// The bin in which the `rank`-th element of a selection lies, and how many of that bin's elements the rank takes.
+fn place(shares: &[Scratch], which: usize, rank: u64, descending: bool) -> (usize, u64) {
     let mut rest = rank;
-    let last = counts.len() - 1;
-    for i in 0..counts.len() {
+    let last = shares.first().map_or(0, |share| share.counts[which].0.len() - 1);
+    for i in 0..=last {
         let bin = if descending { last - i } else { i };
-        if rest <= counts[bin] && (rest > 0 || counts[bin] > 0) {
+        let count = count(shares, which, bin);
+        if rest <= count && (rest > 0 || count > 0) {
             return (bin, rest);
         }
-        rest -= counts[bin].min(rest);
+        rest -= count.min(rest);
     }
     (if descending { 0 } else { last }, 0)
 }

@@ -166,6 +166,13 @@ pub(super) fn decide(
             };
             // Whole rows, as many as make a multiple of 64, so that the masks of units can be joined word by word.
             let rows = (UNIT.div_ceil(row * stride)..).find(|m| (row * stride * m).is_multiple_of(64)).unwrap_or(64);
+            let probabilities: Vec<Option<Probabilities>> = densities
+                .iter()
+                .zip(epsilon)
+                .map(|(density, epsilon)| {
+                    (*density > 0.0 && *density < 1.0).then(|| Probabilities::new(row, stride, *density, *epsilon))
+                })
+                .collect();
             let units = group.fold_units(
                 (row * stride * rows).min(len),
                 || vec![Drawn::default(); count],
@@ -174,10 +181,8 @@ pub(super) fn decide(
                     let mut keep = vec![0_u32; chunk.len()];
                     let mut ranking = Ranking::default();
                     for (which, drawn) in models.iter_mut().enumerate().filter(|(which, _)| densities[*which] < 1.0) {
-                        if densities[which] > 0.0 {
-                            let probabilities =
-                                Probabilities { row, stride, density: densities[which], epsilon: epsilon[which] };
-                            probabilities.thresholds(chunk, which, &mut ranking, &mut keep);
+                        if let Some(probabilities) = &probabilities[which] {
+                            probabilities.assign(chunk, which, &mut ranking, &mut keep);
                             at_random(seed.philox(), which, chunk.start(), &mut keep);
                         } else {
                             keep.fill(0);
@@ -211,27 +216,37 @@ fn at_random(philox: Philox, which: usize, start: usize, keep: &mut [u32]) {
 struct Probabilities {
     row: usize,
     stride: usize,
-    density: f64,
-    epsilon: f64,
+    /// One a rank, from the smallest magnitude.
+    thresholds: Vec<u32>,
 }
 
 impl Probabilities {
     /// Rank r of n, from the smallest magnitude (r = 0), gives density − ε + 2 ε r / (n − 1); a row of one entry gives the
-    /// density. Among equal magnitudes the first ranks lower.
+    /// density.
+    fn new(row: usize, stride: usize, density: f64, epsilon: f64) -> Self {
+        let step = if row > 1 { 2.0 * epsilon / (row - 1) as f64 } else { 0.0 };
+        let lowest = if row > 1 { density - epsilon } else { density };
+        let threshold = |rank| ((lowest + step * rank as f64) * (1_u64 << 32) as f64).min(f64::from(u32::MAX)) as u32;
+        Self { row, stride, thresholds: (0..row).map(threshold).collect() }
+    }
+
+    /// The threshold of each entry of a chunk of whole rows. Among equal magnitudes the first ranks lower.
     #[inline(always)]
-    fn thresholds(&self, chunk: Chunk<'_>, which: usize, ranking: &mut Ranking, out: &mut [u32]) {
+    fn assign(&self, chunk: Chunk<'_>, which: usize, ranking: &mut Ranking, out: &mut [u32]) {
         let (model, base) = (chunk.model(which), chunk.base());
-        let scale = (1_u64 << 32) as f64;
-        let step = if self.row > 1 { 2.0 * self.epsilon / (self.row - 1) as f64 } else { 0.0 };
-        let lowest = if self.row > 1 { self.density - self.epsilon } else { self.density };
+        if self.stride == 1 {
+            let rows = model.chunks_exact(self.row).zip(base.chunks_exact(self.row));
+            for ((model, base), out) in rows.zip(out.chunks_exact_mut(self.row)) {
+                let keys = model.iter().zip(base).map(|(x, b)| (x - b).abs());
+                ranking.rank(keys, |i, rank| out[i] = self.thresholds[rank]);
+            }
+            return;
+        }
         for block in (0..chunk.len()).step_by(self.row * self.stride) {
             for lane in 0..self.stride {
                 let position = |i: usize| block + lane + i * self.stride;
-                let ascending = ranking.sort((0..self.row).map(|i| (model[position(i)] - base[position(i)]).abs()));
-                for (rank, i) in ascending.enumerate() {
-                    let probability = lowest + step * rank as f64;
-                    out[position(i)] = (probability * scale).min(f64::from(u32::MAX)) as u32;
-                }
+                let keys = (0..self.row).map(|i| (model[position(i)] - base[position(i)]).abs());
+                ranking.rank(keys, |i, rank| out[position(i)] = self.thresholds[rank]);
             }
         }
     }

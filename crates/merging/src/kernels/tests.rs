@@ -9,7 +9,8 @@ use proptest::prelude::*;
 use super::*;
 
 /// A sink in memory.
-struct Memory(Mutex<Vec<u8>>);
+#[derive(Default)]
+pub(super) struct Memory(Mutex<Vec<u8>>);
 
 impl Sink for Memory {
     fn store(&self, offset: u64, bytes: &[u8]) -> Result<()> {
@@ -23,7 +24,7 @@ impl Sink for Memory {
     }
 }
 
-fn run(
+pub(super) fn run(
     shape: &[usize],
     base: Option<&[f32]>,
     models: &[&[f32]],
@@ -32,7 +33,7 @@ fn run(
     let view = |values| TensorView::new(Dtype::F32, shape, bytemuck::cast_slice::<f32, u8>(values)).unwrap();
     let views: Vec<TensorView<'_>> = models.iter().copied().map(view).collect();
     let base = base.map(view);
-    let memory = Memory(Mutex::default());
+    let memory = Memory::default();
     kernel(&Group::new(base, &views, false)?, Output { dtype: Dtype::F32, sink: &memory })?;
     let bytes = memory.0.into_inner().unwrap();
     let mut values = vec![0.0; bytes.len() / 4];
@@ -40,7 +41,7 @@ fn run(
     Ok(values)
 }
 
-fn close(found: &[f32], wanted: &[f32]) {
+pub(super) fn close(found: &[f32], wanted: &[f32]) {
     assert_eq!(found.len(), wanted.len());
     let scale = wanted.iter().fold(1e-6_f32, |m, v| m.max(v.abs()));
     for (f, w) in found.iter().zip(wanted) {

@@ -3,6 +3,7 @@
 //! | Method | Needs, besides the parameters |
 //! | --- | --- |
 //! | [`SimpleAverage`], [`WeightedAverage`], [`TaskArithmetic`], [`TiesMerging`], [`Dare`] | nothing: each is a [`Merge`] |
+//! | [`TsvMerging`], [`IsotropicMerging`], [`ConsensusMerging`], [`TallMask`] | nothing: each is a [`Merge`] |
 //! | [`FisherMerging`] | the diagonal Fisher information of each expert, from its inputs |
 //! | [`RegMean`] | the Gram matrices of the inputs of each expert's linear layers |
 //!
@@ -12,8 +13,11 @@ mod arithmetic;
 mod average;
 mod dare;
 mod fisher;
+mod masks;
 mod pool;
 mod reg_mean;
+mod singular;
+mod streamed;
 mod ties;
 
 use std::ops::Range;
@@ -29,8 +33,10 @@ pub use arithmetic::TaskArithmetic;
 pub use average::{SimpleAverage, WeightedAverage};
 pub use dare::Dare;
 pub use fisher::{FisherEstimate, FisherMerging};
+pub use masks::{ConsensusMerging, TallMask};
 pub use pool::Pool;
 pub use reg_mean::{Grams, RegMean};
+pub use singular::{IsotropicMerging, TsvMerging};
 pub use ties::{Consensus, TiesMerging, Trim};
 
 /// A merge that needs nothing but the parameters, so that each stands in for any other.

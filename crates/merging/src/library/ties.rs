@@ -1,14 +1,13 @@
 //! TIES merging.
 
-use consilience_checkpoint::{Dtype, TensorView};
-use consilience_core::{Error, Result};
+use consilience_core::Result;
 use consilience_nn::Parameters;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::kernels::{Chunk, Cut, Group, Keys, Rank, Request, cuts, vectorized};
 
-use super::{BLOCK, Merge, Pool, entrywise, finite, share};
+use super::{BLOCK, Merge, Pool, entrywise, finite, share, streamed};
 
 /// How the entries that agree with the elected sign come together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,8 +113,9 @@ impl TiesMerging {
             return Ok(vec![Cut::ALL_ABOVE; pool.tasks()]);
         }
         let shape = [len];
-        let base = view(pool.base(), &shape)?;
-        let experts = pool.experts().iter().map(|expert| view(expert, &shape)).collect::<Result<Vec<_>>>()?;
+        let view = |parameters| streamed::view(parameters, 0..len, &shape);
+        let base = view(pool.base())?;
+        let experts = pool.experts().iter().map(view).collect::<Result<Vec<_>>>()?;
         let group = Group::new(Some(base), &experts, true)?;
         let request = |which| Request { which, rank: Rank::First(kept), descending: true };
         let requests: Vec<Request> = (0..pool.tasks()).map(request).collect();
@@ -139,13 +139,6 @@ impl TiesMerging {
             }
         })
     }
-}
-
-/// All parameters as one tensor.
-fn view<'a>(parameters: &'a Parameters, shape: &'a [usize]) -> Result<TensorView<'a>> {
-    let bytes = bytemuck::cast_slice(parameters.values());
-    TensorView::new(Dtype::F32, shape, bytes)
-        .ok_or_else(|| Error::shape("parameters", [parameters.values().len()], format!("{shape:?}")))
 }
 
 /// The magnitudes of the task vectors' entries.

@@ -7,7 +7,9 @@ pub fn card(config: &MergeConfig, name: &str) -> String {
     let models = config.models();
     let mut front = String::from("---\nbase_model:\n");
     for model in &models {
-        front.push_str(&format!("- {}\n", quoted(&model.path)));
+        for path in std::iter::once(&model.path).chain(model.lora.as_ref().map(|adapter| &adapter.path)) {
+            front.push_str(&format!("- {}\n", quoted(path)));
+        }
     }
     front.push_str("library_name: transformers\ntags:\n- merge\n- consilience\n---\n");
     let method = match config.method.reference {

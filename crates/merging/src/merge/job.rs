@@ -51,13 +51,13 @@ impl InputTensor {
     pub fn read<'c>(&self, checkpoints: &'c [Checkpoint]) -> Result<Tensor<'c>> {
         let tensor = checkpoints.get(self.model).map(|c| c.tensor(&self.name)).transpose()?.flatten();
         tensor.ok_or_else(|| {
-            let argument = checkpoints.get(self.model).map_or(String::new(), |c| c.path().display().to_string());
+            let argument = checkpoints.get(self.model).map_or(String::new(), Checkpoint::label);
             Error::data(argument, format!("there is no tensor `{}`", self.name))
         })
     }
 
     fn label(&self, checkpoints: &[Checkpoint]) -> String {
-        let path = checkpoints.get(self.model).map_or(String::new(), |c| c.path().display().to_string());
+        let path = checkpoints.get(self.model).map_or(String::new(), Checkpoint::label);
         format!("{path}: tensor `{}`", self.name)
     }
 }

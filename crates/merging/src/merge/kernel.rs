@@ -4,8 +4,8 @@ use consilience_core::{Error, Result, Seed};
 
 use crate::config::Resolved;
 use crate::kernels::{
-    ArceeFusion, Group, Karcher, Linear, ModelStock, MultiSlerp, Nearswap, Nuslerp, Output, Passthrough, Ram, RamPlus,
-    Sce, Slerp, Sparsify, TaskArithmetic,
+    Active, ArceeFusion, Group, IsoC, IsoCts, Karcher, Linear, ModelStock, MultiSlerp, Nearswap, Nuslerp, Output,
+    Passthrough, Ram, RamPlus, Sce, Slerp, Sparsify, TallMask, TaskArithmetic, TsvM,
 };
 
 /// A kernel with its parameters.
@@ -22,6 +22,10 @@ pub enum Kernel {
     ArceeFusion(ArceeFusion),
     Passthrough(Passthrough),
     Ram(Ram),
+    TsvM(TsvM),
+    IsoC(IsoC),
+    IsoCts(IsoCts),
+    TallMask(TallMask),
 }
 
 impl Kernel {
@@ -68,6 +72,40 @@ impl Kernel {
                 epsilon: shared.float("epsilon")?,
                 plus: Some(RamPlus { r: shared.float("r")?, alpha: shared.float("alpha")? }),
             }),
+            "tsv_m" => Kernel::TsvM(TsvM {
+                rank_fraction: shared.optional_float("rank_fraction")?,
+                lambda: shared.float("lambda")?,
+                average: shared.bool("average")?,
+                randomized: shared.bool("randomized")?,
+                seed,
+            }),
+            "iso_c" => Kernel::IsoC(IsoC { lambda: shared.float("lambda")?, average: shared.bool("average")? }),
+            "iso_cts" => Kernel::IsoCts(IsoCts {
+                lambda: shared.float("lambda")?,
+                common_fraction: shared.float("common_space_fraction")?,
+                average: shared.bool("average")?,
+            }),
+            "consensus_ta" | "consensus_ties" | "tall_mask" => {
+                let ties = method == "consensus_ties";
+                let weights = each("weight")?;
+                Kernel::TallMask(TallMask {
+                    arithmetic: TaskArithmetic {
+                        densities: if ties { each("density")? } else { vec![1.0; weights.len()] },
+                        weights,
+                        sparsify: if ties { Sparsify::Magnitude } else { Sparsify::Keep },
+                        elect_sign: ties,
+                        normalize: ties && shared.bool("normalize")?,
+                        rescale: false,
+                        lambda: shared.float("lambda")?,
+                        seed,
+                    },
+                    mask_lambdas: each("tall_mask_lambda")?,
+                    active: match method {
+                        "tall_mask" => Active::Model(only(models().map(|values| values.bool("task")))?),
+                        _ => Active::Consensus(shared.int("prun_thre_k")?.max(0) as usize),
+                    },
+                })
+            }
             _ => {
                 let sparsify = match method {
                     "task_arithmetic" => Sparsify::Keep,
@@ -112,12 +150,30 @@ impl Kernel {
             Kernel::ArceeFusion(kernel) => kernel.merge(group, output),
             Kernel::Passthrough(kernel) => kernel.merge(group, output),
             Kernel::Ram(kernel) => kernel.merge(group, output),
+            Kernel::TsvM(kernel) => kernel.merge(group, output),
+            Kernel::IsoC(kernel) => kernel.merge(group, output),
+            Kernel::IsoCts(kernel) => kernel.merge(group, output),
+            Kernel::TallMask(kernel) => kernel.merge(group, output),
         }
     }
 
     /// Whether it copies its one input as it is.
     pub fn is_copy(&self) -> bool {
         matches!(self, Kernel::Passthrough(Passthrough { scale: None }))
+    }
+}
+
+/// The one model that is marked as the task.
+fn only(marks: impl Iterator<Item = Result<bool>>) -> Result<usize> {
+    let marks = marks.collect::<Result<Vec<bool>>>()?;
+    let marked: Vec<usize> = marks.iter().enumerate().filter(|(_, mark)| **mark).map(|(i, _)| i).collect();
+    match marked[..] {
+        [one] => Ok(one),
+        _ => Err(Error::parameter(
+            "task",
+            format!("true for {} of the models", marked.len()),
+            "`task: true` in the parameters of exactly one model other than the base, which has every tensor",
+        )),
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use consilience_checkpoint::{Checkpoint, Dtype, natural_cmp};
+use consilience_checkpoint::{Checkpoint, Dtype, is_head, natural_cmp};
 use consilience_core::{Error, Result, Seed};
 
 use super::job::{InputTensor, Job, Work};
 use super::kernel::{COPY, Kernel};
-use super::names::{self, EMBEDDINGS, LayerName};
+use super::names::{self, LayerName};
 use crate::config::{self, Inputs, Layout, MergeConfig, ModulePlan, Plan, Position, Spot};
 
 /// What is to be decided about tensors beyond what the configuration says.
@@ -53,9 +53,9 @@ pub fn lay_out(config: &MergeConfig, checkpoints: &[Checkpoint], choices: Choice
 }
 
 /// Whether every model's head is its embeddings, so that one of the two need not be stored.
-fn tied(config: &MergeConfig, checkpoints: &[Checkpoint]) -> bool {
+pub fn tied(config: &MergeConfig, checkpoints: &[Checkpoint]) -> bool {
     let ties = donor(config).and_then(|donor| checkpoints.get(donor)).is_some_and(Checkpoint::tied_word_embeddings);
-    let own_head = |c: &Checkpoint| !c.tied_word_embeddings() && c.names().any(names::is_head);
+    let own_head = |c: &Checkpoint| !c.tied_word_embeddings() && c.names().any(is_head);
     ties && !checkpoints.iter().any(own_head)
 }
 
@@ -211,7 +211,7 @@ impl Builder<'_> {
             }
         }
         for name in all {
-            if self.tied && names::is_head(name) {
+            if self.tied && is_head(name) {
                 self.notes.push(format!("`{name}` is tied to the embeddings and not written twice"));
                 continue;
             }
@@ -230,7 +230,7 @@ impl Builder<'_> {
             let checkpoint = &self.checkpoints[model];
             if checkpoint.describe(input).is_some() {
                 present.push((source, InputTensor { model, name: input.as_str().into() }));
-            } else if let Some(tied) = tied_source(checkpoint, input) {
+            } else if let Some(tied) = names::tied_source(checkpoint, input) {
                 present.push((source, InputTensor { model, name: tied.into() }));
             } else {
                 absent.push((model, input));
@@ -282,10 +282,10 @@ impl Builder<'_> {
         if let Some(odd) = views.iter().position(|v| v.shape != first.shape) {
             let of = |i: usize| {
                 let (_, input) = &present[i];
-                format!("{:?} in {}", views[i].shape, self.checkpoints[input.model].path().display())
+                format!("{:?} in {}", views[i].shape, self.checkpoints[input.model].label())
             };
-            let vocabulary = if is_vocabulary(&name) {
-                "the vocabularies differ in size: merge models that share one, or resize their embeddings first"
+            let vocabulary = if names::is_vocabulary(&name) {
+                "the vocabularies differ in size: `tokenizer_source: union` joins them, `tokenizer_source: base` keeps the base's"
             } else {
                 "only models of one architecture and size can be merged"
             };
@@ -342,7 +342,7 @@ impl Builder<'_> {
 
     fn finish(mut self) -> Result<Tensors> {
         for (model, missing) in &self.missing {
-            let path = self.checkpoints[*model].path().display().to_string();
+            let path = self.checkpoints[*model].label();
             let shown = 12;
             let more =
                 if missing.len() > shown { format!(" and {} more", missing.len() - shown) } else { String::new() };
@@ -367,17 +367,9 @@ impl Builder<'_> {
         Error::all(std::mem::take(&mut self.faults))?;
         let mut jobs: Vec<Job> = self.jobs.into_values().collect();
         jobs.sort_by(|a, b| natural_cmp(&a.name, &b.name));
-        let untied = !self.tied && jobs.iter().any(|job| names::is_head(&job.name));
+        let untied = !self.tied && jobs.iter().any(|job| is_head(&job.name));
         Ok(Tensors { jobs, notes: self.notes, stacks: self.stacks, untied })
     }
-}
-
-/// The embeddings that stand in for a head that a model does not store.
-fn tied_source(checkpoint: &Checkpoint, name: &str) -> Option<&'static str> {
-    if !names::is_head(name) {
-        return None;
-    }
-    EMBEDDINGS.into_iter().find(|embeddings| checkpoint.describe(embeddings).is_some())
 }
 
 /// Where in the configuration a fault stands, or what it says where it has no place.
@@ -386,13 +378,6 @@ fn place_of(fault: &Error) -> (usize, usize, Option<String>) {
         Error::Config(fault) => (fault.line, fault.column, None),
         other => (0, 0, Some(other.to_string())),
     }
-}
-
-fn is_vocabulary(name: &str) -> bool {
-    names::is_head(name)
-        || EMBEDDINGS.contains(&name)
-        || name.contains("word_embeddings")
-        || name.contains("embed_tokens")
 }
 
 fn begins_with(name: &str, prefix: &str) -> bool {

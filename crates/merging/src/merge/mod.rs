@@ -4,7 +4,12 @@
 //! [`Merge::run`] streams: tensors are mapped, merged in parallel and written to their final place in staged files, which
 //! are renamed at the end. Time: the reads and writes of the models, once, twice for methods with statistics, up to five
 //! times for selections. Memory: a few blocks of 131,072 elements a thread, a few numbers a row, and one bit an element for
-//! the random methods; never the model, a shard or a decoded tensor.
+//! the random methods; never the model, a shard or a decoded tensor. The exceptions are `tsv_m`, `iso_c` and `iso_cts`,
+//! which decompose matrices: each thread holds one tensor's task matrix and its factors in f64
+//! ([`TsvM`](crate::kernels::TsvM), [`IsoC`](crate::kernels::IsoC)).
+//!
+//! A model with an adapter (`model+adapter`) is merged as `W + scale · B A`, in f32: what is held beyond the above are the
+//! changed tensors of the output tensors in work, one a thread, in f32.
 //!
 //! Arithmetic is f32 (sums over tensors f64) whatever the storage, and results are rounded once, to `out_dtype`, else
 //! `dtype`, else the type that holds all inputs. mergekit casts the inputs to `dtype` first and computes some methods in
@@ -14,22 +19,24 @@ mod card;
 mod files;
 mod job;
 mod kernel;
-mod layout;
-mod names;
+pub(crate) mod layout;
+pub(crate) mod names;
 #[cfg(test)]
 mod reference;
 
 use std::path::{Path, PathBuf};
 
 use consilience_checkpoint::{
-    Checkpoint, CheckpointWriter, Dtype, Replace, TensorLayout, WriterOptions, refuse_output_onto_input,
+    Adapter, Checkpoint, CheckpointWriter, Dtype, Replace, TensorLayout, WriterOptions, refuse_output_onto_input,
 };
 use consilience_core::{Error, Progress, Result, Seed, Unit};
 use rayon::prelude::*;
 
-use crate::config::{MergeConfig, TokenizerSource};
+use crate::config::{ChatTemplate, Located, MergeConfig};
+use crate::tokenizer::{self, Alignment, Content, chat, json};
 use crate::yaml::Source;
 use layout::{Choices, Tensors};
+pub(crate) use names::is_buffer;
 
 /// How to merge, beyond what the configuration says.
 #[derive(Clone, Debug)]
@@ -69,7 +76,10 @@ pub struct Merge {
     config: MergeConfig,
     checkpoints: Vec<Checkpoint>,
     tensors: Tensors,
-    tokenizer: Option<PathBuf>,
+    /// The vocabulary that the configuration asks for.
+    alignment: Option<Alignment>,
+    /// The conversation format that it asks for.
+    chat: Option<String>,
     options: MergeOptions,
 }
 
@@ -93,44 +103,45 @@ impl Merge {
     /// every tensor that does not fit.
     pub fn prepare(path: &Path, options: MergeOptions) -> Result<Self> {
         let config = MergeConfig::read(path)?;
-        Self::of(config, path.parent(), options)
+        Self::of(config, path.parent(), options, &|path| Checkpoint::open(path))
     }
 
     /// As [`Merge::prepare`] for a configuration's text; relative paths count from the current folder.
     pub fn parse(name: &str, text: &str, options: MergeOptions) -> Result<Self> {
-        Self::of(MergeConfig::parse(Source::new(name, text))?, None, options)
+        Self::of(MergeConfig::parse(Source::new(name, text))?, None, options, &|path| Checkpoint::open(path))
     }
 
-    fn of(config: MergeConfig, folder: Option<&Path>, options: MergeOptions) -> Result<Self> {
+    /// The merge of `config`, whose models `open` opens: from the disk, or planned ones.
+    pub(crate) fn of(
+        config: MergeConfig,
+        folder: Option<&Path>,
+        options: MergeOptions,
+        open: &dyn Fn(&Path) -> Result<Checkpoint>,
+    ) -> Result<Self> {
         let mut faults = Vec::new();
-        if let Some(name) = config.chat_template.as_ref().filter(|text| !text.contains('{')) {
-            faults.push(Error::parameter(
-                "chat_template",
-                name,
-                "a Jinja template's text; names and `auto` are not supported",
-            ));
-        }
         let mut checkpoints = Vec::new();
-        for path in config.locate(folder)? {
-            match Checkpoint::open(&path) {
+        let mut notes = Vec::new();
+        for located in config.locate(folder)? {
+            match lay_over(&located, open, &mut notes) {
                 Ok(checkpoint) => checkpoints.push(checkpoint),
                 Err(fault) => faults.push(fault),
             }
         }
-        let tokenizer = match &config.tokenizer {
-            Some(TokenizerSource::Model(model)) => Some(config.locate_model(model, folder)),
-            Some(TokenizerSource::Base) | None => {
-                layout::donor(&config).and_then(|donor| checkpoints.get(donor)).map(|c| Ok(c.path().to_owned()))
-            }
-        };
-        let tokenizer = tokenizer.transpose().unwrap_or_else(|fault| {
-            faults.push(fault);
-            None
-        });
         Error::all(faults)?;
+        let alignment = tokenizer::align(&config, folder, &mut checkpoints)?;
+        let chat = match &config.chat_template {
+            Some(ChatTemplate::Auto) => {
+                let donor = layout::donor(&config).unwrap_or_default();
+                let base_first = checkpoints.get(donor).into_iter().chain(&checkpoints[..donor]);
+                chat::most_common(base_first.chain(&checkpoints[donor + 1..]).map(Checkpoint::path))?
+            }
+            Some(ChatTemplate::Text(text)) => Some(text.clone()),
+            None => None,
+        };
         let choices = Choices { allow_missing: options.allow_missing, seed: options.seed };
-        let tensors = layout::lay_out(&config, &checkpoints, choices)?;
-        Ok(Self { config, checkpoints, tensors, tokenizer, options })
+        let mut tensors = layout::lay_out(&config, &checkpoints, choices)?;
+        tensors.notes.splice(0..0, notes);
+        Ok(Self { config, checkpoints, tensors, alignment, chat, options })
     }
 
     /// The configuration.
@@ -142,7 +153,26 @@ impl Merge {
     pub fn notes(&self) -> Vec<String> {
         let lossy = self.tensors.jobs.iter().any(|job| job.dtype == Dtype::F64);
         let f64_note = lossy.then(|| "f64 tensors are merged in f32".to_owned());
-        self.config.note_lines().chain(self.tensors.notes.iter().cloned()).chain(f64_note).collect()
+        let opened = self.checkpoints.iter().flat_map(|c| c.notes().iter().cloned());
+        let laid_out = self.tensors.notes.iter().cloned();
+        let vocabulary = self.alignment.iter().flat_map(|alignment| alignment.notes().iter().cloned());
+        self.config.note_lines().chain(opened).chain(vocabulary).chain(laid_out).chain(f64_note).chain(self.no_tokenizer()).collect()
+    }
+
+    /// Told where the result would be complete but for its tokenizer: from a GGUF file, which holds a vocabulary only.
+    fn no_tokenizer(&self) -> Option<String> {
+        if self.alignment.is_some() || !self.options.copy_tokenizer {
+            return None;
+        }
+        let donor = layout::donor(&self.config).and_then(|donor| self.checkpoints.get(donor))?;
+        let file = Some(donor.path()).filter(|path| path.is_file())?;
+        donor.config().is_some().then(|| {
+            let file = file.display();
+            format!(
+                "the result has no tokenizer, since none is taken out of `{file}`: write `tokenizer_source: PATH`, a \
+                 folder that has the tokenizer's files"
+            )
+        })
     }
 
     /// What running it writes to `path`.
@@ -156,6 +186,39 @@ impl Merge {
         }
     }
 
+    /// The result as it will be at `path`, a folder: its tensors can be described and not read.
+    pub(crate) fn planned(&self, path: &Path) -> Checkpoint {
+        Checkpoint::planned(path, self.model_config(), self.layout().collect())
+    }
+
+    /// The models that the merge reads from.
+    pub(crate) fn checkpoints(&self) -> &[Checkpoint] {
+        &self.checkpoints
+    }
+
+    /// The result's tensors.
+    pub(crate) fn layout(&self) -> impl Iterator<Item = TensorLayout> {
+        self.tensors.jobs.iter().map(|job| TensorLayout {
+            name: job.name.clone(),
+            dtype: job.dtype,
+            shape: job.shape.clone(),
+        })
+    }
+
+    /// The result's `config.json`.
+    fn model_config(&self) -> Option<serde_json::Value> {
+        let donor = layout::donor(&self.config).unwrap_or_default();
+        let jobs = self.tensors.jobs.iter().filter(|job| job.dtype.is_float());
+        let dtype = jobs.max_by_key(|job| job.bytes()).map(|job| job.dtype);
+        let mut config =
+            files::model_config(&self.checkpoints, donor, dtype, &self.tensors.stacks, self.tensors.untied)?;
+        if let Some(alignment) = &self.alignment {
+            // What was lost was told when the merge was prepared.
+            alignment.adapt(&mut config);
+        }
+        Some(config)
+    }
+
     /// Bytes of weights of all models that the merge reads from.
     pub fn input_bytes(&self) -> u64 {
         self.checkpoints.iter().map(Checkpoint::total_bytes).sum()
@@ -167,20 +230,16 @@ impl Merge {
     /// Errors: an output onto an input; a target that is there, unless it may be replaced; NaN or infinite weights, with
     /// model, tensor and place; a disk that is full; a request to stop. Nothing is left behind then.
     pub fn run(&self, target: &Path, progress: &dyn Progress) -> Result<Summary> {
-        let inputs: Vec<&Path> = self.checkpoints.iter().map(Checkpoint::path).collect();
+        let inputs: Vec<&Path> =
+            self.checkpoints.iter().flat_map(|model| std::iter::once(model.path()).chain(model.adapters())).collect();
         refuse_output_onto_input(target, &inputs)?;
         let single = target.extension().is_some_and(|e| e == "safetensors");
-        let layout = self.tensors.jobs.iter().map(|job| TensorLayout {
-            name: job.name.clone(),
-            dtype: job.dtype,
-            shape: job.shape.clone(),
-        });
         let options = WriterOptions {
             max_shard_bytes: self.options.max_shard_bytes,
             replace: self.options.replace,
             ..WriterOptions::default()
         };
-        let writer = CheckpointWriter::create(target, layout.collect(), options)?;
+        let writer = CheckpointWriter::create(target, self.layout().collect(), options)?;
         let summary = self.summary(target);
         progress.begin(&format!("merging by {}", self.config.method.name), summary.bytes, Unit::Bytes);
         let merged = self.tensors.jobs.par_iter().enumerate().with_max_len(1).try_for_each(|(tensor, job)| {
@@ -200,29 +259,31 @@ impl Merge {
 
     fn add_files(&self, writer: &CheckpointWriter, target: &Path) -> Result<()> {
         let donor = layout::donor(&self.config).unwrap_or_default();
-        let dtype = self
-            .tensors
-            .jobs
-            .iter()
-            .filter(|job| job.dtype.is_float())
-            .max_by_key(|job| job.bytes())
-            .map(|job| job.dtype);
-        let tensors = &self.tensors;
-        if let Some(config) = files::model_config(&self.checkpoints, donor, dtype, &tensors.stacks, tensors.untied) {
-            let mut text =
-                serde_json::to_string_pretty(&config).map_err(|e| Error::data("config.json", e.to_string()))?;
-            text.push('\n');
-            writer.add_file("config.json", text.as_bytes())?;
+        if let Some(config) = self.model_config() {
+            writer.add_file("config.json", json::pretty("config.json", &config)?.as_bytes())?;
         }
-        if let (Some(folder), true) = (&self.tokenizer, self.options.copy_tokenizer) {
-            // A template of the configuration's own stands in for the copied one.
-            let replaced = |name: &str| self.config.chat_template.is_some() && name == "chat_template.jinja";
-            for (name, path) in files::carried(folder).filter(|(name, _)| !replaced(name)) {
-                writer.copy_file(&path, name)?;
+        let folder = self.checkpoints.get(donor).map(Checkpoint::path);
+        // A vocabulary that was asked for is written in any case: without it the weights have no meaning.
+        let tokenizer = match (&self.alignment, folder) {
+            (Some(alignment), _) => alignment.files(self.chat.as_deref())?,
+            (None, Some(folder)) if self.options.copy_tokenizer => tokenizer::carried(folder, self.chat.as_deref())?,
+            (None, _) => self.chat.iter().map(|chat| ("chat_template.jinja", Content::Text(chat.clone()))).collect(),
+        };
+        for (name, content) in tokenizer {
+            match content {
+                Content::Copy(path) => writer.copy_file(&path, name)?,
+                Content::Text(text) => writer.add_file(name, text.as_bytes())?,
             }
         }
-        if let Some(template) = &self.config.chat_template {
-            writer.add_file("chat_template.jinja", template.as_bytes())?;
+        if let (Some(folder), true) = (folder, self.options.copy_tokenizer) {
+            for (name, path) in files::carried(folder) {
+                match &self.alignment {
+                    Some(alignment) if name == files::GENERATION => {
+                        writer.add_file(name, alignment.generation(&path)?.as_bytes())?;
+                    }
+                    _ => writer.copy_file(&path, name)?,
+                }
+            }
         }
         if self.options.write_model_card {
             let name = target.file_name().map_or_else(|| "Merged model".into(), |n| n.to_string_lossy().into_owned());
@@ -231,4 +292,18 @@ impl Merge {
         }
         Ok(())
     }
+}
+
+/// Opens a model by `open`, and lays its adapter over it.
+pub(crate) fn lay_over(
+    located: &Located,
+    open: &dyn Fn(&Path) -> Result<Checkpoint>,
+    notes: &mut Vec<String>,
+) -> Result<Checkpoint> {
+    let mut checkpoint = open(&located.path)?;
+    if let Some(path) = &located.adapter {
+        let applied = Adapter::open(path)?.apply(&mut checkpoint)?;
+        notes.extend(applied.notes.into_iter().map(|note| format!("{}: {note}", path.display())));
+    }
+    Ok(checkpoint)
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use consilience_checkpoint::{Checkpoint, EMBEDDINGS, is_head};
+
 use crate::config::Position;
 
 /// A tensor name with a layer number, taken apart: `model.layers.12.mlp.up_proj.weight` is stack `model.layers`, layer 12,
@@ -57,25 +59,43 @@ pub fn position(name: &str) -> Position {
     }
 }
 
-/// Whether a tensor is the output head of a language model, which many models tie to their embeddings.
-pub fn is_head(name: &str) -> bool {
-    matches!(name, "lm_head.weight" | "embed_out.weight" | "output.weight" | "language_model.lm_head.weight")
+/// The embeddings that stand in for a head that a model does not store.
+pub fn tied_source(checkpoint: &Checkpoint, name: &str) -> Option<&'static str> {
+    if !is_head(name) {
+        return None;
+    }
+    EMBEDDINGS.into_iter().find(|embeddings| checkpoint.describe(embeddings).is_some())
 }
 
-/// The names under which the embeddings may stand that a head is tied to.
-pub const EMBEDDINGS: [&str; 11] = [
-    "model.embed_tokens.weight",
-    "transformer.wte.weight",
-    "shared.weight",
-    "wte.weight",
-    "embed_tokens.weight",
-    "gpt_neox.embed_in.weight",
-    "model.decoder.embed_tokens.weight",
-    "tok_embeddings.weight",
-    "model.tok_embeddings.weight",
-    "language_model.model.embed_tokens.weight",
-    "transformer.word_embeddings.weight",
-];
+/// Whether a tensor has a row for each token: embeddings, heads, and the heads' biases.
+pub fn is_vocabulary(name: &str) -> bool {
+    const WHOLE: [&str; 4] = ["shared.weight", "model.shared.weight", "output.weight", "final_logits_bias"];
+    const ENDINGS: [&str; 21] = [
+        "embed_tokens.weight",
+        "wte.weight",
+        "word_embeddings.weight",
+        "token_embedding.weight",
+        "embed_in.weight",
+        "tok_embeddings.weight",
+        "backbone.embedding.weight",
+        "backbone.embeddings.weight",
+        "embed_out.weight",
+        "lm_head.weight",
+        "lm_head.bias",
+        "lm_head.linear.weight",
+        "lm_head.linear.bias",
+        "lm_head.decoder.weight",
+        "lm_head.decoder.bias",
+        "output_layer.weight",
+        "vocab_projector.weight",
+        "vocab_projector.bias",
+        "predictions.decoder.weight",
+        "predictions.decoder.bias",
+        "cls.predictions.bias",
+    ];
+    let ends = |ending: &str| name.strip_suffix(ending).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+    LayerName::parse(name).is_none() && (WHOLE.contains(&name) || ENDINGS.into_iter().any(ends))
+}
 
 /// Whether a tensor is a buffer that is computed from the configuration, so that some exports have it and others do not.
 pub fn is_buffer(name: &str) -> bool {
@@ -122,5 +142,23 @@ mod tests {
         assert_eq!(position("model.norm.weight"), Position::After);
         assert_eq!(position("embed_out.weight"), Position::After);
         assert_eq!(position("lm_head.weight"), Position::After);
+    }
+
+    #[test]
+    fn tensors_of_the_vocabulary_are_known() {
+        for name in ["model.embed_tokens.weight", "lm_head.bias", "wte.weight", "shared.weight", "cls.predictions.bias"]
+        {
+            assert!(is_vocabulary(name), "{name}");
+        }
+        let others = [
+            "model.embed_positions.weight",
+            "model.norm.weight",
+            "x.0.lm_head.weight",
+            "xwte.weight",
+            "a.output.weight",
+        ];
+        for name in others {
+            assert!(!is_vocabulary(name), "{name}");
+        }
     }
 }

@@ -1,5 +1,6 @@
-//! Every method against values that mergekit 0.1.5 computed (`tests/reference`, made by `bench/reference.py`): from a
-//! configuration's text to the merged tensor.
+//! Every method against values that others computed (`tests/reference`): mergekit 0.1.5 (by `bench/reference.py`), and
+//! for the methods that it lacks their formulas in numpy (by `bench/reference_numpy.py`). From a configuration's text to
+//! the merged tensor.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -38,7 +39,7 @@ struct Case {
     base: Option<usize>,
     parameters: serde_json::Map<String, Value>,
     expected: Vec<f32>,
-    /// How far mergekit's own f32 result is from the exact one, relative to its norm.
+    /// How far the reference's own f32 result is from the exact one, relative to its norm.
     noise: f64,
 }
 
@@ -80,8 +81,11 @@ fn configuration(
         // mergekit takes densities outside of [0, 1] for 0 and 1; here they are refused, so the limits are merged instead.
         let own: Vec<String> = parameters
             .iter()
-            .filter_map(|(name, value)| Some((name, value.as_array()?[place].as_f64()?)))
-            .map(|(name, value)| format!("{name}: {}", if name == "density" { value.clamp(0.0, 1.0) } else { value }))
+            .filter_map(|(name, value)| Some((name, &value.as_array()?[place])))
+            .map(|(name, value)| match value.as_f64() {
+                Some(number) if name == "density" => format!("density: {}", number.clamp(0.0, 1.0)),
+                _ => format!("{name}: {value}"),
+            })
             .collect();
         writeln!(text, "    parameters: {{{}}}", own.join(", ")).unwrap();
         place += 1;
@@ -191,10 +195,14 @@ references!(
     arcee_fusion,
     breadcrumbs,
     breadcrumbs_ties,
+    consensus_ta,
+    consensus_ties,
     dare_linear,
     dare_ties,
     della,
     della_linear,
+    iso_c,
+    iso_cts,
     karcher,
     linear,
     model_stock,
@@ -206,6 +214,8 @@ references!(
     ramplus_tl,
     sce,
     slerp,
+    tall_mask,
     task_arithmetic,
-    ties
+    ties,
+    tsv_m
 );

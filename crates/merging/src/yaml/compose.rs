@@ -6,7 +6,7 @@ use consilience_core::{Error, Result};
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
 
 use super::{
-    MAX_BYTES, MAX_DEPTH, MAX_NODES, Node, Place, Scalar, Source, Value,
+    MAX_BYTES, MAX_DEPTH, MAX_DOCUMENTS, MAX_NODES, Node, Place, Scalar, Source, Value,
     merge::{self, Pair},
     scalar::{self, Kind},
 };
@@ -20,23 +20,46 @@ const CORE: &str = "tag:yaml.org,2002:";
 /// For text that is not YAML and for everything that [the module](super) refuses, as [`Error::Config`] with the line.
 /// Keys given twice are collected and reported together.
 pub fn parse(source: &Source) -> Result<Arc<Node>> {
+    let mut documents = compose(source, 1)?;
+    Ok(documents.pop().map_or_else(|| null(Place::START), |document| document.root))
+}
+
+/// One document of a text with several.
+#[derive(Clone, Debug)]
+pub struct Document {
+    /// What it holds; null where it is empty.
+    pub root: Arc<Node>,
+    /// Its bytes in the text: from its `---`, if it has one, to the next one.
+    pub bytes: std::ops::Range<usize>,
+}
+
+/// Reads all documents of `source`, which are separated by lines of `---`. An empty text gives none. Anchors do not reach
+/// from one document into another.
+///
+/// # Errors
+/// As [`parse`], and for more than [`MAX_DOCUMENTS`].
+pub fn parse_all(source: &Source) -> Result<Vec<Document>> {
+    compose(source, MAX_DOCUMENTS)
+}
+
+fn null(place: Place) -> Arc<Node> {
+    Arc::new(Node { place, value: Value::Scalar(Scalar { kind: Kind::Null, text: String::new() }), nodes: 1 })
+}
+
+/// Reads at most `most` documents.
+fn compose(source: &Source, most: usize) -> Result<Vec<Document>> {
     check_text(source)?;
-    let mut composer = Composer::new(source);
+    let mut composer = Composer::new(source, most);
     let body = source.text().strip_prefix('\u{feff}').unwrap_or(source.text());
     let mut parser = Parser::new_from_str(body);
     while let Some(event) = parser.next_event() {
         let (event, span) = event.map_err(|fault| composer.syntax(&fault))?;
         composer.take(event, span)?;
     }
-    let root = composer.root.take();
     Error::all(composer.faults)?;
-    Ok(root.unwrap_or_else(|| {
-        Arc::new(Node {
-            place: Place::START,
-            value: Value::Scalar(Scalar { kind: Kind::Null, text: String::new() }),
-            nodes: 1,
-        })
-    }))
+    let ends = composer.starts.iter().skip(1).map(|place| place.offset).chain([source.text().len()]);
+    let bytes = composer.starts.iter().zip(ends).map(|(start, end)| start.offset..end);
+    Ok(composer.roots.into_iter().zip(bytes).map(|(root, bytes)| Document { root, bytes }).collect())
 }
 
 /// Control characters have no business in YAML, and a NUL would end the text for the parser.
@@ -65,8 +88,13 @@ struct Composer<'s> {
     mark: usize,
     stack: Vec<Frame>,
     anchors: HashMap<usize, Arc<Node>>,
+    /// The root of the document that is being read.
     root: Option<Arc<Node>>,
-    documents: usize,
+    /// The roots of the documents that have been read.
+    roots: Vec<Arc<Node>>,
+    /// Where each document starts.
+    starts: Vec<Place>,
+    most: usize,
     copied: usize,
     faults: Vec<Error>,
 }
@@ -77,7 +105,7 @@ enum Frame {
 }
 
 impl<'s> Composer<'s> {
-    fn new(source: &'s Source) -> Self {
+    fn new(source: &'s Source, most: usize) -> Self {
         let text = source.text();
         let mark = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
         let body = &text[mark..];
@@ -93,7 +121,9 @@ impl<'s> Composer<'s> {
             stack: Vec::new(),
             anchors: HashMap::new(),
             root: None,
-            documents: 0,
+            roots: Vec::new(),
+            starts: Vec::new(),
+            most,
             copied: 0,
             faults: Vec::new(),
         }
@@ -139,19 +169,37 @@ impl<'s> Composer<'s> {
 
     fn take(&mut self, event: Event<'_>, span: Span) -> Result<()> {
         match event {
-            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => Ok(()),
+            Event::Nothing | Event::StreamStart | Event::StreamEnd => Ok(()),
             Event::DocumentStart(_) => {
-                self.documents += 1;
-                if self.documents > 1 {
-                    let help = "keep one document: delete the `---` and put the other into a file of its own";
-                    return Err(self.fault(self.place(span, true), "a second document starts here", help));
+                let place = self.place(span, true);
+                if self.starts.len() >= self.most {
+                    let (problem, help) = match self.most {
+                        1 => (
+                            "a second document starts here".to_owned(),
+                            "keep one document: delete the `---` and put the other into a file of its own",
+                        ),
+                        most => (format!("more than {most} documents"), "spread them over several files"),
+                    };
+                    return Err(self.fault(place, problem, help));
                 }
+                self.starts.push(place);
+                self.anchors.clear();
+                Ok(())
+            }
+            Event::DocumentEnd => {
+                let place = self.starts.last().copied().unwrap_or(Place::START);
+                self.roots.push(self.root.take().unwrap_or_else(|| null(place)));
                 Ok(())
             }
             Event::Alias(id) => {
                 let place = self.place(span, false);
                 match self.anchors.get(&id).cloned() {
                     Some(node) => self.put(node, false, place),
+                    None if self.starts.len() > 1 => Err(self.fault(
+                        place,
+                        "this alias names a node of another document, or one that it stands in",
+                        "neither is possible: write the value out",
+                    )),
                     None => Err(self.fault(
                         place,
                         "this alias stands inside the node that it names",

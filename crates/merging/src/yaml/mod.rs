@@ -22,7 +22,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 
-pub use compose::parse;
+pub use compose::{Document, parse, parse_all};
 pub use node::{Entry, Mapping, Node, Value};
 pub use scalar::{Kind, Scalar};
 pub use source::{Place, Source};
@@ -33,3 +33,5 @@ pub const MAX_BYTES: usize = 4 << 20;
 pub const MAX_DEPTH: usize = 64;
 /// The most nodes that a document may have once every alias is replaced by what it stands for.
 pub const MAX_NODES: usize = 200_000;
+/// The most documents that one text may have.
+pub const MAX_DOCUMENTS: usize = 256;

@@ -1,6 +1,8 @@
 //! A model's `config.json`.
 
 use std::fmt::Display;
+#[cfg(test)]
+use std::path::Path;
 use std::path::PathBuf;
 
 use burn::tensor::{Tensor, activation};
@@ -31,6 +33,12 @@ impl<'c> ModelConfig<'c> {
             Error::format(path, problem).with_help("name a model folder in the Hugging Face layout")
         })?;
         Ok(Self { path: path.join("config.json"), section: String::new(), value, tensors: checkpoint.len() })
+    }
+
+    /// A configuration that was read from `path`.
+    #[cfg(test)]
+    pub(super) fn over(path: &Path, value: &'c Value) -> Self {
+        Self { path: path.to_owned(), section: String::new(), value }
     }
 
     /// The value of `model_type`, such as `bert`.

@@ -2,8 +2,8 @@
 //!
 //! | | |
 //! |---|---|
-//! | [`Pretrained`] | any of the networks, by `model_type`; opened from a folder |
-//! | [`ClipVision`], [`Bert`] | the networks |
+//! | [`Pretrained`], [`Architecture`] | any of the networks, by `model_type`; opened from a folder |
+//! | [`ClipVision`], [`Bert`], [`T5`], [`Llama`] | the networks |
 //! | [`TaskHead`] | heads of tasks: class embeddings, classifiers |
 //! | [`Family`] | a kind of network: what it is made of, and where checkpoints hold its parameters |
 //! | [`Mapping`], [`Found`] | parameters and tensors, by name, there and back |
@@ -38,13 +38,19 @@
 
 mod bert;
 mod bert_config;
+mod causal;
 mod clip;
 mod config;
+mod label_words;
 pub(crate) mod layers;
+mod llama;
 mod load;
 mod model;
 mod names;
+mod rotary;
+mod t5;
 mod task_heads;
+mod tied;
 mod tokens;
 
 use std::sync::Arc;
@@ -57,9 +63,12 @@ pub use bert::{Bert, BertLayer, Pooling};
 pub use bert_config::BertConfig;
 pub use clip::{ClipLayer, ClipVision, ClipVisionConfig};
 pub use config::{HiddenAct, ModelConfig};
+pub use label_words::LabelWords;
+pub use llama::{Llama, LlamaLayer, Perplexity, perplexity};
 pub use load::{StoredTensor, load_parameters};
-pub use model::Pretrained;
+pub use model::{Architecture, Pretrained};
 pub use names::{Found, Mapping, Place};
+pub use t5::T5;
 pub use task_heads::{ClassEmbeddings, Classification, TaskHead, logit_scale};
 pub use tokens::{Tokens, check_texts};
 

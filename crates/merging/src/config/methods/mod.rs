@@ -1,5 +1,6 @@
 //! What each merging method takes: inputs, base, parameters.
 
+mod learned;
 mod table;
 
 pub use table::METHODS;
@@ -29,6 +30,8 @@ pub struct Method {
     pub optional: OptionalTensor,
     /// Its parameters.
     pub parameters: &'static [Parameter],
+    /// Whether it runs the models on examples of their tasks, which `data:` names.
+    pub learned: bool,
 }
 
 /// What a method makes of `base_model`.

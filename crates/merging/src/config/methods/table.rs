@@ -1,9 +1,9 @@
-//! The methods of mergekit 0.1.5.
+//! The methods that configurations know: those of mergekit 0.1.5, then those that it lacks.
 
-use super::{BasePolicy, DefaultValue, Method, OptionalTensor, Parameter, Range, Scope, Type};
+use super::{BasePolicy, DefaultValue, Method, OptionalTensor, Parameter, Range, Scope, Type, learned};
 
-/// Every method that a configuration can name.
-pub static METHODS: [Method; 20] = [
+/// Every method that a configuration can name: the 20 of mergekit first, then those without data, then those that learn.
+pub static METHODS: [Method; 31] = [
     Method {
         name: "linear",
         title: "Linear",
@@ -27,7 +27,7 @@ pub static METHODS: [Method; 20] = [
         parameters: &[shared(
             "t",
             DefaultValue::Required,
-            Range::Any,
+            Range::Within(0.0, 1.0),
             "how far to go: 0 is the base, 1 the other model",
         )],
         ..COMMON
@@ -174,7 +174,7 @@ pub static METHODS: [Method; 20] = [
         min_inputs: 2,
         max_inputs: Some(2),
         optional: OptionalTensor::PassBase,
-        parameters: &[shared("t", DefaultValue::Required, Range::Any, "the distance that counts as close")],
+        parameters: &[shared("t", DefaultValue::Required, Range::AtLeast(0.0), "the distance that counts as close")],
         ..TASK_VECTORS
     },
     Method {
@@ -229,10 +229,98 @@ pub static METHODS: [Method; 20] = [
         ],
         ..TASK_VECTORS
     },
+    Method {
+        name: "tsv_m",
+        title: "Task Singular Vectors",
+        reference: Some("https://arxiv.org/abs/2412.00081"),
+        summary: "the leading singular vectors of each task matrix, made orthogonal to those of the others",
+        parameters: &[
+            LAMBDA,
+            shared(
+                "rank_fraction",
+                DefaultValue::Nothing,
+                Range::Within(0.0, 1.0),
+                "the share of each task matrix's singular triples to keep; without it, one divided by the number of tasks",
+            ),
+            flag("randomized", false, "find the leading triples by random projection where that is less work"),
+            AVERAGE,
+        ],
+        ..TASK_VECTORS
+    },
+    Method {
+        name: "iso_c",
+        title: "Isotropic merging, common subspace",
+        reference: Some("https://arxiv.org/abs/2502.04959"),
+        summary: "the sum of the task matrices, with all singular values replaced by their mean",
+        parameters: &[LAMBDA, AVERAGE],
+        ..TASK_VECTORS
+    },
+    Method {
+        name: "iso_cts",
+        title: "Isotropic merging, common and task-specific subspaces",
+        reference: Some("https://arxiv.org/abs/2502.04959"),
+        summary: "as iso_c, with the smallest directions of the sum replaced by the leading ones of each task",
+        parameters: &[
+            LAMBDA,
+            shared(
+                "common_space_fraction",
+                DefaultValue::Float(0.8),
+                Range::Within(0.0, 1.0),
+                "the share of the directions that come from the sum",
+            ),
+            AVERAGE,
+        ],
+        ..TASK_VECTORS
+    },
+    Method {
+        name: "consensus_ta",
+        title: "Consensus task arithmetic",
+        reference: Some("https://arxiv.org/abs/2405.07813"),
+        summary: "task arithmetic, at the entries that several tasks need",
+        parameters: &[LAMBDA, PRUN_THRE_K, WEIGHT_OF_ONE, TALL_MASK_LAMBDA],
+        ..TASK_VECTORS
+    },
+    Method {
+        name: "consensus_ties",
+        title: "Consensus TIES",
+        reference: Some("https://arxiv.org/abs/2405.07813"),
+        summary: "TIES, at the entries that several tasks need",
+        parameters: &[
+            normalize(false),
+            LAMBDA,
+            PRUN_THRE_K,
+            WEIGHT_OF_ONE,
+            Parameter { default: DefaultValue::Float(0.2), ..DENSITY },
+            TALL_MASK_LAMBDA,
+        ],
+        ..TASK_VECTORS
+    },
+    Method {
+        name: "tall_mask",
+        title: "TALL mask",
+        reference: Some("https://arxiv.org/abs/2405.07813"),
+        summary: "the summed task vectors, at the entries that one task needs: that task's model, recovered",
+        min_non_base: 1,
+        parameters: &[
+            LAMBDA,
+            WEIGHT_OF_ONE,
+            TALL_MASK_LAMBDA,
+            Parameter {
+                scope: Scope::NonBase,
+                ..flag("task", false, "whether this model is the task to recover; true for exactly one")
+            },
+        ],
+        ..TASK_VECTORS
+    },
+    learned::FISHER,
+    learned::REGMEAN,
+    learned::ADAMERGING,
+    learned::CONCRETE_TASK_ARITHMETIC,
+    learned::CONCRETE_ADAMERGING,
 ];
 
 /// What most methods over plain models share.
-const COMMON: Method = Method {
+pub(super) const COMMON: Method = Method {
     name: "",
     title: "",
     reference: None,
@@ -244,10 +332,11 @@ const COMMON: Method = Method {
     max_non_base: None,
     optional: OptionalTensor::Error,
     parameters: &[],
+    learned: false,
 };
 
 /// What the methods over differences to the base share.
-const TASK_VECTORS: Method = Method { base: BasePolicy::Required, ..COMMON };
+pub(super) const TASK_VECTORS: Method = Method { base: BasePolicy::Required, ..COMMON };
 
 const INT8_MASK: Parameter =
     flag("int8_mask", false, "no effect here: mergekit keeps its sign masks in 8 bits with it");
@@ -260,6 +349,28 @@ const LAMBDA: Parameter = shared(
 );
 
 const WEIGHT: Parameter = each("weight", DefaultValue::Required, Range::Any, "how much this model counts");
+
+const WEIGHT_OF_ONE: Parameter = Parameter { default: DefaultValue::Float(1.0), ..WEIGHT };
+
+const AVERAGE: Parameter =
+    flag("average", false, "average the task vectors of a matrix, as is done with tensors that are no matrices");
+
+const PRUN_THRE_K: Parameter = Parameter {
+    kind: Type::Int,
+    ..shared(
+        "prun_thre_k",
+        DefaultValue::Int(2),
+        Range::AtLeast(0.0),
+        "how many tasks must need an entry for it to be kept: 0 keeps all, more than there are tasks none",
+    )
+};
+
+const TALL_MASK_LAMBDA: Parameter = each(
+    "tall_mask_lambda",
+    DefaultValue::Float(0.4),
+    Range::AtLeast(0.0),
+    "how large a task's own change must be against what the merge changed of it; more keeps less",
+);
 
 const DENSITY: Parameter = each(
     "density",
@@ -290,11 +401,11 @@ const fn rescale(default: bool) -> Parameter {
     flag("rescale", default, "give what is kept of a task vector the sum of magnitudes that it had before")
 }
 
-const fn flag(name: &'static str, default: bool, description: &'static str) -> Parameter {
+pub(super) const fn flag(name: &'static str, default: bool, description: &'static str) -> Parameter {
     Parameter { kind: Type::Bool, ..shared(name, DefaultValue::Bool(default), Range::Any, description) }
 }
 
-const fn shared(name: &'static str, default: DefaultValue, range: Range, description: &'static str) -> Parameter {
+pub(super) const fn shared(name: &'static str, default: DefaultValue, range: Range, description: &'static str) -> Parameter {
     Parameter { name, kind: Type::Float, scope: Scope::Shared, default, range, description }
 }
 

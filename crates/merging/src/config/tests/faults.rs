@@ -17,7 +17,7 @@ fn faults(text: &str) -> Vec<ConfigFault> {
 }
 
 /// Asserts that exactly these faults come out: line, part of the problem, part of the help.
-fn assert_faults(text: &str, expected: &[(usize, &str, &str)]) {
+pub(super) fn assert_faults(text: &str, expected: &[(usize, &str, &str)]) {
     let found = faults(text);
     let shown: Vec<_> = found.iter().map(|f| format!("{f}\n   help: {:?}", f.help)).collect();
     assert_eq!(found.len(), expected.len(), "{text}\n{}", shown.join("\n"));
@@ -159,22 +159,6 @@ fn inputs_must_satisfy_the_method() {
         "merge_method: linear\nbase_model: z\nmodels:\n- model: a\n  parameters: {weight: 1}\n",
         &[(2, "`weight` for the model `z`", "knows no base")],
     );
-}
-
-#[test]
-fn what_comes_later_says_so() {
-    assert_faults(
-        "merge_method: linear\nparameters: {weight: 1}\nmodels:\n- model: a+some/lora\n- model: {model: b, lora: {path: c, revision: v1}}\n",
-        &[
-            (4, "the adapter `some/lora`: adapters come in a later version", "merge it into its model first"),
-            (5, "the adapter `c`", ""),
-        ],
-    );
-    let with = |line: &str| format!("merge_method: karcher\n{line}\n{TWO}");
-    assert_faults(&with("tokenizer_source: union"), &[(2, "not joined yet", "`tokenizer_source: base`")]);
-    assert_faults(&with("tokenizer: {source: union}"), &[(2, "not joined yet", "`tokenizer_source: base`")]);
-    assert_faults(&with("tokenizer: {source: base, pad_to_multiple_of: 8}"), &[(2, "not changed yet", "delete it")]);
-    assert_faults(&with("tokenizer: {}"), &[(2, "`union`", "`tokenizer_source: base`")]);
 }
 
 #[test]

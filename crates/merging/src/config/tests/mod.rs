@@ -5,3 +5,4 @@ mod parity;
 mod planning;
 mod properties;
 mod reading;
+mod tokenizer;

@@ -1,0 +1,4 @@
+mod faults;
+mod file;
+mod properties;
+mod reading;
