@@ -21,15 +21,7 @@ import peer
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 RANK = 16
-LINEARS = {
-    "self_attn.q_proj": "hidden hidden",
-    "self_attn.k_proj": "kv hidden",
-    "self_attn.v_proj": "kv hidden",
-    "self_attn.o_proj": "hidden hidden",
-    "mlp.gate_proj": "intermediate hidden",
-    "mlp.up_proj": "intermediate hidden",
-    "mlp.down_proj": "hidden intermediate",
-}
+LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 PEER = """
 import sys, torch
 from peft import PeftModel
@@ -60,7 +52,7 @@ def write_adapter(folder, shapes):
     tensors = {}
     for name, shape in shapes.items():
         module = name.removesuffix(".weight")
-        if len(shape) == 2 and any(module.endswith(linear) for linear in LINEARS):
+        if len(shape) == 2 and module.rsplit(".", 1)[-1] in LINEARS:
             out, inside = shape
             prefix = f"base_model.model.{module}"
             tensors[f"{prefix}.lora_A.weight"] = 0.02 * torch.randn(RANK, inside, generator=generator)
@@ -71,7 +63,7 @@ def write_adapter(folder, shapes):
         "task_type": "CAUSAL_LM",
         "r": RANK,
         "lora_alpha": 2 * RANK,
-        "target_modules": [linear.split(".")[1] for linear in LINEARS],
+        "target_modules": list(LINEARS),
     }
     (folder / "adapter_config.json").write_text(json.dumps(settings))
 

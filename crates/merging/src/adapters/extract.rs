@@ -13,8 +13,8 @@ use serde_json::{Map, Value};
 
 use super::folder::{Folder, Pair, WholeTensor};
 use super::low_rank::row_major;
-use super::names::{module_of, prefix_of};
-use super::select::{Factored, Selection, select};
+use super::names::{keeps_names, module_of, prefix_of};
+use super::select::{Factored, Selection, TakenOver, select};
 use super::{AdapterReport, Kept, Truncation};
 
 /// Takes a LoRA adapter out of a fine-tuned model.
@@ -131,6 +131,13 @@ impl ExtractLora {
         if !prefix.is_empty() {
             report.notes.push(format!("the base is stored without its head: `{prefix}` stands before its names"));
         }
+        if !keeps_names(base) {
+            report.notes.push(
+                "the adapter names modules as the base's file does; for some types of models transformers 5 names them \
+                 otherwise, and PEFT would then pass over the factors"
+                    .to_owned(),
+            );
+        }
         let (mut all, mut missed) = (0.0, 0.0);
         for (tensor, squares) in &selection.left_out {
             (all, missed) = (all + squares, missed + squares);
@@ -210,8 +217,8 @@ impl ExtractLora {
         if selection.factored.iter().any(|factored| factored.transposed) {
             settings.insert("fan_in_fan_out".into(), true.into());
         }
-        let tables = |whole: &&super::select::TakenOver| EMBEDDINGS.contains(&whole.tensor.as_str());
-        if base.tied_word_embeddings() && selection.whole.iter().any(|whole| tables(&whole)) {
+        let table = |whole: &TakenOver| EMBEDDINGS.contains(&whole.tensor.as_str());
+        if base.tied_word_embeddings() && selection.whole.iter().any(table) {
             settings.insert("ensure_weight_tying".into(), true.into());
             notes.push("the head is tied to the embeddings and changes with them (`ensure_weight_tying`)".to_owned());
         }

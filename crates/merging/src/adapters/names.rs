@@ -56,6 +56,34 @@ pub fn prefix_of(model: &Checkpoint) -> &'static str {
     }
 }
 
+/// Whether transformers names the modules of such a model as their checkpoints do. Since version 5 it renames those of many
+/// others when it loads them (vision transformers, mixtures of experts), and PEFT looks for the new names.
+pub fn keeps_names(model: &Checkpoint) -> bool {
+    const SAME: [&str; 19] = [
+        "bert",
+        "bloom",
+        "falcon",
+        "gemma",
+        "gemma2",
+        "gemma3_text",
+        "gpt2",
+        "gpt_neox",
+        "gptj",
+        "llama",
+        "mistral",
+        "opt",
+        "phi",
+        "phi3",
+        "qwen2",
+        "qwen3",
+        "roberta",
+        "stablelm",
+        "t5",
+    ];
+    let kind = model.config().and_then(|config| config.get("model_type")?.as_str());
+    kind.is_some_and(|kind| SAME.contains(&kind))
+}
+
 /// `target_modules` for these modules: the last part of a name stands for all modules that end in it, where `all` of them
 /// are meant; else the whole names.
 pub fn targets(modules: &BTreeSet<&str>, all: &BTreeSet<&str>) -> Vec<String> {
