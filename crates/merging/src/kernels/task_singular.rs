@@ -32,7 +32,7 @@ pub struct TsvM {
     pub average: bool,
     /// Whether the leading triples are found by random projection where they are at most a quarter of all (more than four
     /// tasks, or a small `rank_fraction`): the whole merge takes about half the time then. The triples come close where
-    /// singular values fall off; of a flat spectrum they are others, as large together, and the merge is another one.
+    /// singular values fall off; of a flat spectrum they are others, and the merge is another one.
     pub randomized: bool,
     /// The source of randomness.
     pub seed: Seed,
