@@ -116,7 +116,7 @@ impl Runs for Bert {
 
     fn under(&self, output: &Output) -> Self {
         match output {
-            Output::Head(head) => self.clone().with_pooling(head.pooling()),
+            Output::Head(head) => self.clone().with_pooling_for(head),
             _ => self.clone(),
         }
     }
