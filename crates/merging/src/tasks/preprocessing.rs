@@ -59,7 +59,7 @@ pub enum Resampling {
 
 /// The mean and deviation of the colours of the images that CLIP was trained with.
 const CLIP_MEAN: [f32; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
-const CLIP_STD: [f32; 3] = [0.268_629_54, 0.261_302_58, 0.275_777_11];
+const CLIP_STD: [f32; 3] = [0.268_629_54, 0.261_302_6, 0.275_777_1];
 const BYTE: f32 = 1.0 / 255.0;
 
 /// A longer side of an image is not asked for by any model.
