@@ -5,7 +5,7 @@ use std::path::Path;
 
 use consilience_core::{Error, Result};
 use image::error::LimitErrorKind;
-use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage};
+use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, Rgb, RgbImage, Rgba};
 
 /// An image of more pixels is refused before it is unpacked: a file of a few kilobytes can claim gigabytes.
 const MOST_PIXELS: u64 = 100_000_000;
@@ -13,8 +13,8 @@ const MOST_PIXELS: u64 = 100_000_000;
 /// What a decoder may allocate in all: the pixels in their largest format, and as much again.
 const MOST_BYTES: u64 = 16 * MOST_PIXELS;
 
-/// Decodes an image file, whatever its ending says, to red, green and blue: grey is repeated, transparency dropped, 16 bits
-/// made 8, and of an animation the first picture taken.
+/// Decodes an image file, whatever its ending says, to red, green and blue: grey is repeated, what is transparent
+/// laid over white, 16 bits made 8, and of an animation the first picture taken.
 pub(super) fn decode(path: &Path) -> Result<RgbImage> {
     let bytes = std::fs::read(path).map_err(|e| Error::io("cannot read", path, e))?;
     let fault = |error: ImageError| match error {
@@ -44,7 +44,21 @@ pub(super) fn decode(path: &Path) -> Result<RgbImage> {
     if width == 0 || height == 0 {
         return Err(Error::format(path, "has no pixels"));
     }
-    Ok(DynamicImage::from_decoder(decoder).map_err(fault)?.into_rgb8())
+    let image = DynamicImage::from_decoder(decoder).map_err(fault)?;
+    if !image.color().has_alpha() {
+        return Ok(image.into_rgb8());
+    }
+    let image = image.into_rgba8();
+    Ok(RgbImage::from_fn(image.width(), image.height(), |x, y| {
+        let Rgba([red, green, blue, alpha]) = *image.get_pixel(x, y);
+        Rgb([red, green, blue].map(|value| over_white(value, alpha)))
+    }))
+}
+
+/// A value laid over white with an opacity.
+pub(super) fn over_white(value: u8, alpha: u8) -> u8 {
+    let (value, alpha) = (u32::from(value), u32::from(alpha));
+    ((value * alpha + 255 * (255 - alpha) + 127) / 255) as u8
 }
 
 const TOO_LARGE: &str = "takes too much memory to decode";

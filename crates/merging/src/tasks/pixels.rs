@@ -4,6 +4,7 @@ use consilience_core::samples::{Array, NumberKind};
 use consilience_core::{Error, Progress, Result, Samples};
 
 use super::arrays::check_finite;
+use super::decoding::over_white;
 use super::processing::{Processor, Size};
 use super::{Preprocessing, parallel};
 
@@ -20,7 +21,7 @@ impl PixelLayout {
     /// The layout of images of the shape `sample`, where `wanted` is `[channels, height, width]`; `None` where they are no
     /// such images, of whatever size, or could be read in two ways.
     ///
-    /// Grey stands for three channels, and a fourth one is dropped.
+    /// Grey stands for three channels. A fourth one is the opacity over white; that of floating-point images is dropped.
     pub fn of(sample: &[usize], wanted: [usize; 3]) -> Option<Self> {
         let [channels, height, width] = wanted;
         let planes = |channels, size| Some(Self { channels, size, interleaved: false });
@@ -131,7 +132,11 @@ impl Reader<'_> {
         }
         for (at, pixel) in self.pixels.chunks_exact_mut(3).enumerate() {
             for (channel, value) in pixel.iter_mut().enumerate() {
-                *value = self.row[layout.index(channel, at)] as u8;
+                let stored = self.row[layout.index(channel, at)] as u8;
+                *value = match layout.channels {
+                    4 => over_white(stored, self.row[layout.index(3, at)] as u8),
+                    _ => stored,
+                };
             }
         }
         Ok(())

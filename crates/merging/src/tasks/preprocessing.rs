@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 /// What is done to the pixels of an image before a network takes it in: resized, cropped, scaled, normalised, in this
 /// order, as the processors of `transformers` do.
 ///
-/// Images become three channels first: grey is repeated and transparency dropped. The orientation that a camera noted
+/// Images become three channels first: grey is repeated, and what is transparent laid over white. The orientation that a camera noted
 /// beside the pixels is not applied. Default: that of CLIP, for 224 by 224 pixels.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Preprocessing {

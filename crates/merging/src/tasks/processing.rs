@@ -1,7 +1,7 @@
 //! Preprocessing carried out: pixels to what a network takes in.
 //!
-//! Images are resized by `fast_image_resize`, which does Pillow's arithmetic; the `image` crate's own resizing would also cut
-//! floating-point images to [0, 1].
+//! Images are resized by `fast_image_resize`, in Pillow's order, and hardly a pixel differs by one step;
+//! the `image` crate's own resizing would cut floating-point images to [0, 1].
 
 use bytemuck::{cast_slice, cast_slice_mut};
 use fast_image_resize::images::{Image, ImageRef};
@@ -25,6 +25,7 @@ pub(super) struct Processor<'p> {
     table: Box<[[f32; 256]; 3]>,
     resizer: Resizer,
     bytes: Vec<u8>,
+    between: Vec<u8>,
     floats: Vec<f32>,
 }
 
@@ -33,24 +34,27 @@ impl<'p> Processor<'p> {
     pub fn new(preprocessing: &'p Preprocessing, wanted: Size) -> Self {
         let entry = |channel, byte: usize| preprocessing.normalised(channel, byte as f32);
         let table = Box::new(std::array::from_fn(|channel| std::array::from_fn(|byte| entry(channel, byte))));
-        Self { preprocessing, wanted, table, resizer: Resizer::new(), bytes: Vec::new(), floats: Vec::new() }
+        Self {
+            preprocessing,
+            wanted,
+            table,
+            resizer: Resizer::new(),
+            bytes: Vec::new(),
+            between: Vec::new(),
+            floats: Vec::new(),
+        }
     }
 
     /// Processes `pixels`, `[height, width, 3]`, to `out`, `[3, height, width]` of the wanted size.
     pub fn image(&mut self, pixels: &[u8], size: Size, out: &mut [f32]) -> Result<(), String> {
         let resized = self.resized(size)?;
-        let Self { table, resizer, bytes, .. } = self;
+        let Self { table, resizer, bytes, between, .. } = self;
         let pixels = if resized == size {
             pixels
         } else {
             bytes.resize(3 * area(resized), 0);
-            resize(
-                resizer,
-                self.preprocessing.resampling,
-                PixelType::U8x3,
-                (pixels, size),
-                (bytes.as_mut_slice(), resized),
-            )?;
+            let (resampling, kind) = (self.preprocessing.resampling, PixelType::U8x3);
+            Resizing { resizer, resampling, kind, between }.run((pixels, size), (bytes.as_mut_slice(), resized))?;
             bytes.as_slice()
         };
         for (channel, plane) in out.chunks_exact_mut(area(self.wanted)).enumerate().take(3) {
@@ -76,7 +80,9 @@ impl<'p> Processor<'p> {
         let channels = planes.chunks_exact(area(size)).zip(out.chunks_exact_mut(area(self.wanted)));
         for (channel, (plane, out)) in channels.enumerate() {
             let (source, target) = (cast_slice(plane), cast_slice_mut(floats));
-            resize(resizer, self.preprocessing.resampling, PixelType::F32, (source, size), (target, resized))?;
+            // One pass here: floating-point numbers are not cut off in between.
+            let (resampling, kind) = (self.preprocessing.resampling, PixelType::F32);
+            Resizing { resizer, resampling, kind, between: &mut Vec::new() }.step((source, size), (target, resized))?;
             centre(resized, self.wanted, out, self.preprocessing.normalised(channel.min(2), 0.0), |at| floats[at]);
         }
         Ok(())
@@ -117,26 +123,48 @@ fn area([height, width]: Size) -> usize {
     height * width
 }
 
-/// Resizes the image of the bytes `source` into `target`.
-fn resize(
-    resizer: &mut Resizer,
+/// The way from one size to another, for images of one kind of pixel.
+struct Resizing<'r> {
+    resizer: &'r mut Resizer,
     resampling: Resampling,
     kind: PixelType,
-    (source, from): (&[u8], Size),
-    (target, to): (&mut [u8], Size),
-) -> Result<(), String> {
-    let side = |side: usize| u32::try_from(side).map_err(|_| format!("has a side of {side} pixels"));
-    let source = ImageRef::new(side(from[1])?, side(from[0])?, source, kind).map_err(|e| e.to_string())?;
-    let mut target = Image::from_slice_u8(side(to[1])?, side(to[0])?, target, kind).map_err(|e| e.to_string())?;
-    let options = ResizeOptions::new().resize_alg(match resampling {
-        Resampling::Nearest => ResizeAlg::Nearest,
-        Resampling::Lanczos => ResizeAlg::Convolution(FilterType::Lanczos3),
-        Resampling::Bilinear => ResizeAlg::Convolution(FilterType::Bilinear),
-        Resampling::Bicubic => ResizeAlg::Convolution(FilterType::CatmullRom),
-        Resampling::Box => ResizeAlg::Convolution(FilterType::Box),
-        Resampling::Hamming => ResizeAlg::Convolution(FilterType::Hamming),
-    });
-    resizer.resize(&source, &mut target, &options).map_err(|e| format!("cannot be resized: {e}"))
+    /// Kept between images.
+    between: &'r mut Vec<u8>,
+}
+
+impl Resizing<'_> {
+    /// Resizes the image of the bytes `source` into `target`: along the rows first, then along the columns, as Pillow does.
+    /// The order shows where a kernel swings beyond black or white, which is cut off in between.
+    fn run(&mut self, (source, from): (&[u8], Size), (target, to): (&mut [u8], Size)) -> Result<(), String> {
+        let [tall, _] = from;
+        let [_, wide] = to;
+        if from[1] == wide || tall == to[0] {
+            return self.step((source, from), (target, to));
+        }
+        let mut between = std::mem::take(self.between);
+        between.resize(area([tall, wide]) * self.kind.size(), 0);
+        let done = self
+            .step((source, from), (&mut between, [tall, wide]))
+            .and_then(|()| self.step((&between, [tall, wide]), (target, to)));
+        *self.between = between;
+        done
+    }
+
+    fn step(&mut self, (source, from): (&[u8], Size), (target, to): (&mut [u8], Size)) -> Result<(), String> {
+        let side = |side: usize| u32::try_from(side).map_err(|_| format!("has a side of {side} pixels"));
+        let source = ImageRef::new(side(from[1])?, side(from[0])?, source, self.kind).map_err(|e| e.to_string())?;
+        let target = Image::from_slice_u8(side(to[1])?, side(to[0])?, target, self.kind);
+        let mut target = target.map_err(|e| e.to_string())?;
+        let options = ResizeOptions::new().resize_alg(match self.resampling {
+            Resampling::Nearest => ResizeAlg::Nearest,
+            Resampling::Lanczos => ResizeAlg::Convolution(FilterType::Lanczos3),
+            Resampling::Bilinear => ResizeAlg::Convolution(FilterType::Bilinear),
+            Resampling::Bicubic => ResizeAlg::Convolution(FilterType::CatmullRom),
+            Resampling::Box => ResizeAlg::Convolution(FilterType::Box),
+            Resampling::Hamming => ResizeAlg::Convolution(FilterType::Hamming),
+        });
+        self.resizer.resize(&source, &mut target, &options).map_err(|e| format!("cannot be resized: {e}"))
+    }
 }
 
 /// Fills `plane` with the values around the centre of an image, and with `black` beyond its borders.

@@ -15,7 +15,7 @@ const LENGTH: usize = 128;
 /// The rows `chosen` as samples `[2, length]`: token ids with the special tokens of the model, then 1 for a token and 0 for
 /// padding, which follows the text. The length is that of the longest text.
 ///
-/// Pairs are encoded as pairs; of one that is too long the longer text is cut, token by token.
+/// Pairs are encoded as pairs; one that is too long is cut by the tokenizer's rule `longest_first`.
 pub(super) fn tokenise(
     source: &ExampleSource,
     rows: &Rows,

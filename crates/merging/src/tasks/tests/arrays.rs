@@ -26,7 +26,7 @@ fn pixels_in_any_layout_are_normalised() {
     let path = folder.path().join("a.npz");
     let planes: Vec<u8> = (0..12).collect();
     let interleaved: Vec<u8> = (0..4).flat_map(|at| [at, at + 4, at + 8]).collect();
-    let with_alpha: Vec<u8> = (0..4).flat_map(|at| [at, at + 4, at + 8, 200]).collect();
+    let with_alpha: Vec<u8> = (0..4).flat_map(|at| [at, at + 4, at + 8, 255]).collect();
     let wanted: Vec<f32> = (0..12).map(|value| value as f32 / 2.0).collect();
     for (shape, data) in
         [(&[1, 3, 2, 2][..], &planes), (&[1, 2, 2, 3], &interleaved), (&[1, 2, 2, 4], &with_alpha), (&[1, 12], &planes)]
@@ -48,14 +48,14 @@ fn floating_point_images_are_taken_as_preprocessed() {
     let found = images(&path, &[("pixel_values", npy("<f4", &[1, 3, 2, 2], &floats(&values)))]).unwrap();
     assert_eq!(found.as_slice(), values);
     // Another size is resized, and what lies below 0 or above 1 kept.
-    let found = images(&path, &[("x", npy("<f4", &[1, 1, 4, 4], &floats(&[-3.0; 16])))]).unwrap();
+    let found = images(&path, &[("x", npy("<f4", &[1, 1, 6, 6], &floats(&[-3.0; 36])))]).unwrap();
     assert!(found.as_slice().iter().all(|value| (value + 3.0).abs() < 1e-5), "{found:?}");
 }
 
 #[test]
 fn other_sizes_are_resized() {
     let folder = tempfile::tempdir().unwrap();
-    let found = images(&folder.path().join("a.npz"), &[("x", npy("|u1", &[1, 4, 4, 3], &[100; 48]))]).unwrap();
+    let found = images(&folder.path().join("a.npz"), &[("x", npy("|u1", &[1, 6, 6, 3], &[100; 108]))]).unwrap();
     assert_eq!(found.as_slice(), [50.0; 12]);
 }
 

@@ -116,12 +116,12 @@ fn the_size_must_be_the_models() {
 }
 
 #[test]
-fn transparency_is_dropped() {
+fn what_is_transparent_lies_over_white() {
     let folder = tempfile::tempdir().unwrap();
-    RgbaImage::from_pixel(2, 2, Rgba([9, 8, 7, 0])).save(folder.path().join("a.png")).unwrap();
+    RgbaImage::from_pixel(2, 2, Rgba([9, 8, 7, 51])).save(folder.path().join("a.png")).unwrap();
     let preprocessing = plain(1);
     let wanted = Wanted::Images { shape: [3, 1, 1], preprocessing: &preprocessing };
-    assert_eq!(read(&source(folder.path()), &wanted).unwrap().samples.as_slice(), [9.0, 8.0, 7.0]);
+    assert_eq!(read(&source(folder.path()), &wanted).unwrap().samples.as_slice(), [206.0, 206.0, 205.0]);
 }
 
 #[test]

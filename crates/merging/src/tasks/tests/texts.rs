@@ -100,7 +100,7 @@ fn long_texts_and_pairs_are_cut() {
     };
     let text = "text,second\ngood film,bad bad bad\n";
     let found = examples("a.csv", text, pairs, false).unwrap().samples;
-    assert_eq!(found.row(0).unwrap()[..6], [2.0, 5.0, 7.0, 3.0, 6.0, 3.0]);
+    assert_eq!(found.row(0).unwrap()[..6], [2.0, 5.0, 3.0, 6.0, 6.0, 3.0]);
     let short = |length| told(examples("a.csv", TABLE, |source| source.length = Some(length), false).unwrap_err());
     assert_eq!(short(2), "length = 2, wanted more than the 2 special tokens of a text");
     assert_eq!(short(65), "length = 65, wanted at most 64, the tokens that the model takes");
