@@ -208,7 +208,9 @@ impl Selection {
         }
         self.whole.sort_by(|a, b| consilience_checkpoint::natural_cmp(&a.tensor, &b.tensor));
         self.factored.sort_by(|a, b| consilience_checkpoint::natural_cmp(&a.tensor, &b.tensor));
-        self.unchanged -= self.whole.iter().filter(|whole| change_of(&whole.tensor).is_none()).count();
+        // What is taken over with its module is not left to the base. (Buffers were not counted.)
+        let along = self.whole.iter().filter(|whole| change_of(&whole.tensor).is_none()).count();
+        self.unchanged = self.unchanged.saturating_sub(along);
     }
 
     /// PEFT saves every module whose name ends in one that it is told of, and all that is in it: so they are chosen that way.
