@@ -4,7 +4,7 @@ mod support;
 
 use predicates::prelude::*;
 use serde_json::{Value, json};
-use support::{Model, Scene};
+use support::{Model, Scene, Tensor};
 
 const UNION: &str = "\
 merge_method: linear
@@ -78,4 +78,21 @@ fn what_does_not_fit_is_told_before_anything_is_written() {
     let misspelt = UNION.replace("tokenizer_source: union", "tokenizer:\n  sources: union");
     let told = predicate::str::contains("merge.yml:8:3").and(predicate::str::contains("did you mean `source`?"));
     scene.merge(&misspelt, ["--check"]).assert().failure().stderr(told);
+}
+
+#[test]
+fn a_table_of_unknown_name_and_the_vocabularys_size_is_refused_where_tokens_move() {
+    let scene = scene();
+    let tokenizers = ["math", "code"].map(|name| std::fs::read(scene.path(name).join("tokenizer.json")).unwrap());
+    for (name, tokenizer) in ["math", "code"].into_iter().zip(&tokenizers) {
+        let table = Tensor::noise(&[16, 2], name);
+        Model::llama(2, 0).with("router.table.weight", table).write(&scene.path(name));
+        scene.write(&format!("{name}/tokenizer.json"), tokenizer);
+    }
+    let told = predicate::str::contains("router.table.weight").and(predicate::str::contains("its name is not known"));
+    scene.merge(UNION, []).assert().failure().stderr(told);
+    // With one vocabulary nothing moves.
+    scene.write("code/tokenizer.json", &tokenizers[0]);
+    scene.merge(UNION, []).assert().success();
+    assert_eq!(scene.read("out")["router.table.weight"].shape, [16, 2]);
 }
