@@ -47,7 +47,8 @@ fn installed(folder: &Path, packages: &[&str]) -> Result<PathBuf, String> {
     let key: String = Sha256::digest(packages.join(" ")).iter().take(6).map(|byte| format!("{byte:02x}")).collect();
     let lock = File::create(folder.join("lock")).map_err(|e| failed("cannot write to", e))?;
     lock.lock().map_err(|e| failed("cannot lock", e))?;
-    let (home, ready) = (folder.join(&key), folder.join(format!("{key}.ready")));
+    // One environment for all: what several tests need, which is large, is there once.
+    let (home, ready) = (folder.join("venv"), folder.join(format!("{key}.ready")));
     let python = home.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
     if ready.is_file() {
         return Ok(python);
@@ -75,9 +76,11 @@ fn recent(file: &Path) -> Option<String> {
 fn install(home: &Path, python: &Path, packages: &[&str], log: &Path) -> Result<(), String> {
     let out = File::create(log).map_err(|e| format!("cannot write {}: {e}", log.display()))?;
     let clone = || out.try_clone().map(Stdio::from).unwrap_or_else(|_| Stdio::null());
-    let mut make = Command::new("python3");
-    make.args(["-m", "venv"]).arg(home).stdin(Stdio::null()).stdout(clone()).stderr(clone());
-    within(make, PATIENCE, "python3 -m venv", log)?;
+    if !python.is_file() {
+        let mut make = Command::new("python3");
+        make.args(["-m", "venv"]).arg(home).stdin(Stdio::null()).stdout(clone()).stderr(clone());
+        within(make, PATIENCE, "python3 -m venv", log)?;
+    }
     let mut pip = Command::new(python);
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(packages);
     pip.stdin(Stdio::null()).stdout(clone()).stderr(clone());
