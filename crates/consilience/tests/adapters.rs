@@ -92,7 +92,8 @@ fn adapters_are_merged_with_weights() {
     let run = scene.consilience(["merge-lora", "sum", "--rank", "4", "one:0.75", "two:0.25"]).assert().success();
     run.stdout(contains("model.layers.0.self_attn.q_proj").and(contains("energy 1.000000")));
     assert!(apart(&scene, "new", "base+sum") < 1e-6);
-    let report = json(scene.consilience(["merge-lora", "sum", "--energy", "0.5", "one", "two:-0.5", "--json"]).assert());
+    let report =
+        json(scene.consilience(["merge-lora", "sum", "--energy", "0.5", "one", "two:-0.5", "--json"]).assert());
     assert!(report["tensors"][0]["energy"].as_f64().unwrap() >= 0.5, "{report}");
 }
 
@@ -105,7 +106,11 @@ fn what_cannot_be_done_is_told() {
     };
     refused(&["extract-lora", "new", "--base", "base", "lora"], 2, "--rank");
     refused(&["extract-lora", "new", "--base", "base", "--rank", "0", "lora"], 2, "above 0");
-    refused(&["extract-lora", "new", "--base", "base", "--rank", "2", "--energy", "0.9", "lora"], 2, "cannot be used with");
+    refused(
+        &["extract-lora", "new", "--base", "base", "--rank", "2", "--energy", "0.9", "lora"],
+        2,
+        "cannot be used with",
+    );
     refused(&["extract-lora", "new", "--base", "base", "--energy", "2", "lora"], 1, "energy = 2");
     refused(&["extract-lora", "base", "--base", "base", "--rank", "2", "lora"], 1, "no tensor differs");
     refused(&["extract-lora", "absent", "--base", "base", "--rank", "2", "lora"], 1, "absent");
@@ -113,5 +118,9 @@ fn what_cannot_be_done_is_told() {
     refused(&["merge-lora", "lora", "--rank", "2"], 2, "ADAPTER");
     refused(&["merge-lora", "lora", "--rank", "2", "base"], 1, "this is no adapter");
     refused(&["inspect", "base+absent"], 1, "absent");
-    scene.merge("merge_method: passthrough\nmodels: [{model: base+new}]\n", []).assert().code(1).stderr(contains("no adapter"));
+    scene
+        .merge("merge_method: passthrough\nmodels: [{model: base+new}]\n", [])
+        .assert()
+        .code(1)
+        .stderr(contains("no adapter"));
 }

@@ -92,7 +92,10 @@ fn every_method_writes_a_model_that_can_be_evaluated() {
         }
         let (base, merged) = (scene.read("base"), scene.read("out"));
         assert_eq!(base.keys().collect::<Vec<_>>(), merged.keys().collect::<Vec<_>>());
-        assert_ne!(base["bert.encoder.layer.0.output.dense.weight"], merged["bert.encoder.layer.0.output.dense.weight"]);
+        assert_ne!(
+            base["bert.encoder.layer.0.output.dense.weight"],
+            merged["bert.encoder.layer.0.output.dense.weight"]
+        );
         assert_eq!(base["classifier.weight"], merged["classifier.weight"], "heads are no part of the merge");
         let run = scene.consilience(["evaluate", "--data", "merge.yml", "base", "out", "--json"]).assert().success();
         let scores: serde_json::Value = serde_json::from_slice(&run.get_output().stdout).unwrap();

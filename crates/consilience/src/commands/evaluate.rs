@@ -28,7 +28,8 @@ fn table(scores: &[ModelScores]) -> Table {
     let tasks = scores.first().map_or(&[][..], |first| &first.tasks);
     let mut header = vec!["model".to_owned()];
     for (i, task) in tasks.iter().enumerate() {
-        let any = |has: fn(&consilience_merging::pretrained::TaskScores) -> bool| scores.iter().any(|s| has(&s.tasks[i]));
+        let any =
+            |has: fn(&consilience_merging::pretrained::TaskScores) -> bool| scores.iter().any(|s| has(&s.tasks[i]));
         if any(|task| task.accuracy.is_some()) {
             header.push(format!("{} accuracy", task.task));
         }

@@ -14,7 +14,13 @@ use crate::cli;
 use crate::terminal::{bytes, count, remark, say};
 
 /// Merges, or looks at the configuration and the headers only.
-pub fn run(config: MergeConfig, folder: Option<&Path>, options: MergeOptions, arguments: &cli::Merge, quiet: bool) -> Result<()> {
+pub fn run(
+    config: MergeConfig,
+    folder: Option<&Path>,
+    options: MergeOptions,
+    arguments: &cli::Merge,
+    quiet: bool,
+) -> Result<()> {
     let start = Instant::now();
     let merge = LearnedMerge::of(config, folder, options, device(arguments.device))?;
     let method = merge.config().method.name;

@@ -9,8 +9,8 @@ use consilience_merging::config::MergeConfig;
 use consilience_merging::merge::{Merge, MergeOptions, Summary};
 use consilience_merging::multi::{MultiConfig, MultiMerge, MultiOptions};
 
-use crate::bar::Bar;
 use super::learned;
+use crate::bar::Bar;
 use crate::cli;
 use crate::terminal::{bytes, count, remark, say};
 

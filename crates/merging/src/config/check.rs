@@ -132,7 +132,11 @@ pub(super) fn learning(reader: &mut Reader<'_>, config: &MergeConfig) {
     }
     if config.tasks.is_empty() {
         let help = "add `data:` with one entry a task: `- path: EXAMPLES`, and a `head: FILE` where it needs one";
-        reader.fault(config.method_place, format!("`{name}` runs the models, and there is no `data` to run them on"), help);
+        reader.fault(
+            config.method_place,
+            format!("`{name}` runs the models, and there is no `data` to run them on"),
+            help,
+        );
     }
     if !matches!(config.layout, Layout::Whole(super::Inputs::Models(_))) {
         let help = "list whole models under `models`; merge slices first, and the results after";

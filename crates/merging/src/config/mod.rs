@@ -27,13 +27,13 @@ mod tokenizer;
 #[cfg(test)]
 mod tests;
 
-pub use methods::{BasePolicy, DefaultValue, METHODS, Method, OptionalTensor, Parameter, Range, Scope, Type};
+pub use methods::{BasePolicy, DefaultValue, METHODS, Method, Parameter, Range, Scope, Type};
 pub use model::{Adapter, Input, Inputs, Layout, MergeConfig, ModelRef, Module, Note, OutputSlice, SliceSource};
-pub use paths::Located;
 pub(crate) use parse::Name;
+pub use paths::Located;
 pub(crate) use reader::closest;
 pub use resolve::{InputTensor, Resolved, Values};
-pub use tasks::{TaskConfig, TasksConfig, task_names};
 pub use setting::{Choice, ParameterValue, Setting, Settings};
 pub use slices::{ModulePlan, Plan, Position, SlicePlan, SourcePlan, Spot};
+pub use tasks::{TaskConfig, TasksConfig, task_names};
 pub use tokenizer::{ChatTemplate, EmbeddingSource, TokenName, TokenSetting, TokenizerConfig, TokenizerSource};

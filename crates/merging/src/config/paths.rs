@@ -39,7 +39,8 @@ impl MergeConfig {
     /// # Errors
     /// When it, or its adapter, is in neither place.
     pub fn locate_model(&self, model: &ModelRef, folder: Option<&Path>) -> Result<Located> {
-        const MODEL: &str = "name a folder with `config.json` and `.safetensors` files, or a `.safetensors` or `.gguf` file";
+        const MODEL: &str =
+            "name a folder with `config.json` and `.safetensors` files, or a `.safetensors` or `.gguf` file";
         const ADAPTER: &str = "name a folder with `adapter_config.json` and `adapter_model.safetensors`";
         let path = self.find(model.place, ("model", &model.path, model.revision.as_deref(), MODEL), folder);
         let adapter = model.lora.as_ref().map(|adapter| {

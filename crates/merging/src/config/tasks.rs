@@ -64,7 +64,8 @@ impl TasksConfig {
     }
 }
 
-const HELP: &str = "write `data:` and below it, for each task, `- path: EXAMPLES` with a `head: FILE` where it needs one";
+const HELP: &str =
+    "write `data:` and below it, for each task, `- path: EXAMPLES` with a `head: FILE` where it needs one";
 
 /// The tasks below `data`; `None` after a fault.
 pub(super) fn section(reader: &mut Reader<'_>, top: &Mapping) -> Option<Vec<TaskConfig>> {

@@ -161,7 +161,14 @@ impl Merge {
         let opened = self.checkpoints.iter().flat_map(|c| c.notes().iter().cloned());
         let laid_out = self.tensors.notes.iter().cloned();
         let vocabulary = self.alignment.iter().flat_map(|alignment| alignment.notes().iter().cloned());
-        self.config.note_lines().chain(opened).chain(vocabulary).chain(laid_out).chain(f64_note).chain(self.no_tokenizer()).collect()
+        self.config
+            .note_lines()
+            .chain(opened)
+            .chain(vocabulary)
+            .chain(laid_out)
+            .chain(f64_note)
+            .chain(self.no_tokenizer())
+            .collect()
     }
 
     /// Told where the result would be complete but for its tokenizer: from a GGUF file, which holds a vocabulary only.

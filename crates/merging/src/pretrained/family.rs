@@ -109,8 +109,9 @@ impl Runs for Bert {
             (None, None) => TaskHead::of(parts.model, 1.0, device),
         };
         head.map(Output::Head).map_err(|fault| {
-            Error::data(format!("task `{}`", task.name), fault.to_string())
-                .with_help("add `head: FOLDER`, the fine-tuned classifier of the task, or a file with `class_embeddings`")
+            Error::data(format!("task `{}`", task.name), fault.to_string()).with_help(
+                "add `head: FOLDER`, the fine-tuned classifier of the task, or a file with `class_embeddings`",
+            )
         })
     }
 

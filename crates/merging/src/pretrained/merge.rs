@@ -168,8 +168,7 @@ impl LearnedMerge {
     /// that is not finite; a request to stop. Nothing is left behind then.
     pub fn run(&self, target: &Path, progress: &dyn Progress, tell: &dyn Fn(&str)) -> Result<LearnedSummary> {
         let all = std::iter::once(&self.base).chain(&self.experts);
-        let inputs: Vec<&Path> =
-            all.flat_map(|model| std::iter::once(model.path()).chain(model.adapters())).collect();
+        let inputs: Vec<&Path> = all.flat_map(|model| std::iter::once(model.path()).chain(model.adapters())).collect();
         refuse_output_onto_input(target, &inputs)?;
         match self.architecture {
             Architecture::ClipVision => self.run_as::<ClipVision>(target, progress, tell),
@@ -180,12 +179,7 @@ impl LearnedMerge {
         }
     }
 
-    fn run_as<F: Runs>(
-        &self,
-        target: &Path,
-        progress: &dyn Progress,
-        tell: &dyn Fn(&str),
-    ) -> Result<LearnedSummary> {
+    fn run_as<F: Runs>(&self, target: &Path, progress: &dyn Progress, tell: &dyn Fn(&str)) -> Result<LearnedSummary> {
         let seed = self.options.seed;
         let network = F::of_config(&self.base, &self.device)?;
         let found = network.mapping().find(&self.base)?;

@@ -8,7 +8,7 @@ use super::output::Output;
 use super::tasks::Task;
 use crate::config::Values;
 use crate::learned::{
-    Adam, AdaMerging, ConcreteAdaMerging, ConcreteTaskArithmetic, EntropyObjective, Granularity, MaskChoice, Weights,
+    AdaMerging, Adam, ConcreteAdaMerging, ConcreteTaskArithmetic, EntropyObjective, Granularity, MaskChoice, Weights,
 };
 use crate::library::{FisherEstimate, FisherMerging, Grams, Pool, RegMean, TiesMerging};
 
@@ -178,7 +178,11 @@ impl Learned {
     }
 
     /// The objective of the methods that minimise one.
-    pub fn objective<F: Runs>(&self, tasks: &[Task<F>], seed: Seed) -> Result<Option<EntropyObjective<Network<F, Output>>>>
+    pub fn objective<F: Runs>(
+        &self,
+        tasks: &[Task<F>],
+        seed: Seed,
+    ) -> Result<Option<EntropyObjective<Network<F, Output>>>>
     where
         F::Input: Batch,
     {

@@ -74,8 +74,11 @@ impl Reading<'_> {
         let beside = self.folder.map(|folder| folder.join(path));
         let found = [Some(direct.clone()), beside].into_iter().flatten().find(|path| path.exists());
         found.ok_or_else(|| {
-            Error::data(format!("task `{}`", task.name), format!("`{what}`: there is nothing at `{}`", direct.display()))
-                .with_help("relative paths count from the current folder, or else from that of the configuration")
+            Error::data(
+                format!("task `{}`", task.name),
+                format!("`{what}`: there is nothing at `{}`", direct.display()),
+            )
+            .with_help("relative paths count from the current folder, or else from that of the configuration")
         })
     }
 }

@@ -173,10 +173,14 @@ fn learned(writer: &CheckpointWriter, found: &Found, outcome: &Outcome, beside: 
         }
     }
     if !outcome.losses.is_empty() {
-        writer.add_file("entropy.svg", figures::curve("Entropy of the predictions", "nats", &outcome.losses)?.as_bytes())?;
+        writer.add_file(
+            "entropy.svg",
+            figures::curve("Entropy of the predictions", "nats", &outcome.losses)?.as_bytes(),
+        )?;
     }
     if !outcome.mean_masks.is_empty() {
-        writer.add_file("mean_mask.svg", figures::curve("Mean of the mask", "mean", &outcome.mean_masks)?.as_bytes())?;
+        writer
+            .add_file("mean_mask.svg", figures::curve("Mean of the mask", "mean", &outcome.mean_masks)?.as_bytes())?;
     }
     Ok(())
 }

@@ -58,8 +58,8 @@ use std::path::{Path, PathBuf};
 use consilience_core::{Error, Progress, Result, Samples, Seed};
 use rand::seq::index;
 
-pub use tokenizer::first_token;
 pub use preprocessing::{Preprocessing, Resampling, Resize};
+pub use tokenizer::first_token;
 
 /// Where a task's examples are, and how they are read.
 #[derive(Clone, Debug, Default, PartialEq)]

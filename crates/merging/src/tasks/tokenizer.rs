@@ -91,6 +91,7 @@ fn bert(folder: &Path, vocabulary: &Path) -> Result<Tokenizer> {
 pub fn first_token(folder: &Path, word: &str) -> Result<u32> {
     let tokenizer = open(folder)?;
     let encoding = tokenizer.encode(word, false).map_err(|e| Error::data(format!("`{word}`"), e.to_string()))?;
-    let nothing = || Error::data(format!("`{word}`"), format!("the tokenizer of {} has no token for it", folder.display()));
+    let nothing =
+        || Error::data(format!("`{word}`"), format!("the tokenizer of {} has no token for it", folder.display()));
     encoding.get_ids().first().copied().ok_or_else(nothing)
 }

@@ -14,7 +14,11 @@ pub(super) const FISHER: Method = Method {
         EXAMPLES,
         BATCH,
         flag("exact", true, "the Fisher information itself; off: one backward a batch, as a fast stand-in"),
-        flag("labels", false, "count the labelled class alone (empirical Fisher) instead of all classes by probability"),
+        flag(
+            "labels",
+            false,
+            "count the labelled class alone (empirical Fisher) instead of all classes by probability",
+        ),
         flag("normalise", true, "let every expert count alike, whatever the size of its gradients"),
         shared("floor", DefaultValue::Float(1e-6), Range::Above(0.0), "added to every entry of the information"),
     ],
@@ -118,7 +122,12 @@ const LEARNING_RATE: Parameter =
     shared("learning_rate", DefaultValue::Nothing, Range::Above(0.0), "Adam's rate [1e-3, for language models 1e-4]");
 const BATCH: Parameter = Parameter {
     kind: Type::Int,
-    ..shared("batch", DefaultValue::Nothing, Range::AtLeast(1.0), "examples of each task a step [16, for language models 8]")
+    ..shared(
+        "batch",
+        DefaultValue::Nothing,
+        Range::AtLeast(1.0),
+        "examples of each task a step [16, for language models 8]",
+    )
 };
 const EXAMPLES: Parameter = steps("examples", 256, "examples of each task to look at");
 

@@ -26,8 +26,6 @@ pub struct Method {
     pub min_non_base: usize,
     /// The most inputs besides the base.
     pub max_non_base: Option<usize>,
-    /// What happens to a tensor that may be missing and is missing from some inputs.
-    pub optional: OptionalTensor,
     /// Its parameters.
     pub parameters: &'static [Parameter],
     /// Whether it runs the models on examples of their tasks, which `data:` names.
@@ -43,20 +41,6 @@ pub enum BasePolicy {
     Optional,
     /// It treats the base as one input among the others.
     Ignored,
-}
-
-/// What happens to a tensor that models of an architecture may lack (such as `lm_head.weight`) and that only some of
-/// the inputs have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OptionalTensor {
-    /// The method runs on the inputs that have it, if they satisfy its contract; a fault otherwise.
-    Error,
-    /// Where one input alone has it, it is copied.
-    PassSingle,
-    /// Where the base alone has it, it is copied.
-    PassBase,
-    /// With too few inputs, it is copied from the base if that alone has it, and left out otherwise.
-    BaseOrSkip,
 }
 
 /// A parameter of a method.

@@ -1,6 +1,6 @@
 //! The methods that configurations know: those of mergekit 0.1.5, then those that it lacks.
 
-use super::{BasePolicy, DefaultValue, Method, OptionalTensor, Parameter, Range, Scope, Type, learned};
+use super::{BasePolicy, DefaultValue, Method, Parameter, Range, Scope, Type, learned};
 
 /// Every method that a configuration can name: the 20 of mergekit first, then those without data, then those that learn.
 pub static METHODS: [Method; 31] = [
@@ -23,7 +23,6 @@ pub static METHODS: [Method; 31] = [
         base: BasePolicy::Required,
         min_inputs: 2,
         max_inputs: Some(2),
-        optional: OptionalTensor::PassSingle,
         parameters: &[shared(
             "t",
             DefaultValue::Required,
@@ -40,7 +39,6 @@ pub static METHODS: [Method; 31] = [
         base: BasePolicy::Optional,
         min_non_base: 2,
         max_non_base: Some(2),
-        optional: OptionalTensor::PassSingle,
         parameters: &[
             WEIGHT,
             flag("nuslerp_row_wise", false, "interpolate row by row (needs `nuslerp_flatten: false`)"),
@@ -162,7 +160,6 @@ pub static METHODS: [Method; 31] = [
         reference: Some("https://arxiv.org/abs/2403.19522"),
         summary: "the average pulled towards the base, by the angle between the task vectors",
         min_inputs: 3,
-        optional: OptionalTensor::BaseOrSkip,
         parameters: &[flag("filter_wise", false, "an angle for each row, not for the whole tensor")],
         ..TASK_VECTORS
     },
@@ -173,7 +170,6 @@ pub static METHODS: [Method; 31] = [
         summary: "the base, moved to the other model where the two are close",
         min_inputs: 2,
         max_inputs: Some(2),
-        optional: OptionalTensor::PassBase,
         parameters: &[shared("t", DefaultValue::Required, Range::AtLeast(0.0), "the distance that counts as close")],
         ..TASK_VECTORS
     },
@@ -184,7 +180,6 @@ pub static METHODS: [Method; 31] = [
         summary: "the base, with the other model's entries where they matter most",
         min_inputs: 2,
         max_inputs: Some(2),
-        optional: OptionalTensor::PassSingle,
         ..TASK_VECTORS
     },
     Method {
@@ -330,7 +325,6 @@ pub(super) const COMMON: Method = Method {
     max_inputs: None,
     min_non_base: 0,
     max_non_base: None,
-    optional: OptionalTensor::Error,
     parameters: &[],
     learned: false,
 };
@@ -405,7 +399,12 @@ pub(super) const fn flag(name: &'static str, default: bool, description: &'stati
     Parameter { kind: Type::Bool, ..shared(name, DefaultValue::Bool(default), Range::Any, description) }
 }
 
-pub(super) const fn shared(name: &'static str, default: DefaultValue, range: Range, description: &'static str) -> Parameter {
+pub(super) const fn shared(
+    name: &'static str,
+    default: DefaultValue,
+    range: Range,
+    description: &'static str,
+) -> Parameter {
     Parameter { name, kind: Type::Float, scope: Scope::Shared, default, range, description }
 }
 

@@ -1,6 +1,6 @@
 //! The table of methods, against mergekit 0.1.5's registry.
 
-use super::super::{BasePolicy, DefaultValue, METHODS, Method, OptionalTensor, Parameter, Scope, Type};
+use super::super::{BasePolicy, DefaultValue, METHODS, Method, Parameter, Scope, Type};
 
 fn parameter(parameter: &Parameter) -> String {
     let kind = match parameter.kind {
@@ -34,12 +34,6 @@ fn line(method: &Method) -> String {
         BasePolicy::Optional => "optional",
         BasePolicy::Ignored => "ignored",
     };
-    let optional = match method.optional {
-        OptionalTensor::Error => "error",
-        OptionalTensor::PassSingle => "passthrough_singleton",
-        OptionalTensor::PassBase => "passthrough_base_singleton",
-        OptionalTensor::BaseOrSkip => "base_or_skip",
-    };
     let most = |count: Option<usize>| count.map_or("-".into(), |count| count.to_string());
     let mut parameters: Vec<_> = method.parameters.iter().map(parameter).collect();
     parameters.sort();
@@ -47,36 +41,36 @@ fn line(method: &Method) -> String {
     let (max_inputs, max_non_base) = (most(method.max_inputs), most(method.max_non_base));
     let (min_inputs, min_non_base) = (method.min_inputs, method.min_non_base);
     let parameters = parameters.join(" ");
-    format!("{name} {reference} {base} {min_inputs} {max_inputs} {min_non_base} {max_non_base} {optional} {parameters}")
+    format!("{name} {reference} {base} {min_inputs} {max_inputs} {min_non_base} {max_non_base} {parameters}")
         .trim_end()
         .to_owned()
 }
 
 #[test]
 fn the_table_is_that_of_mergekit() {
-    // Name, reference, base, fewest and most inputs, fewest and most besides the base, missing tensors, parameters.
+    // Name, reference, base, fewest and most inputs, fewest and most besides the base, parameters.
     #[rustfmt::skip]
     let table = [
-        "arcee_fusion https://arcee.ai required 2 2 0 - passthrough_singleton",
-        "breadcrumbs https://arxiv.org/abs/2312.06795 required 1 - 0 - error density:float:non_base:1.000000e+00 gamma:float:non_base:1.000000e-02 int8_mask:bool:shared:false lambda:float:shared:1.000000e+00 normalize:bool:shared:false rescale:bool:shared:false weight:float:non_base:required",
-        "breadcrumbs_ties https://arxiv.org/abs/2312.06795 required 1 - 0 - error density:float:non_base:1.000000e+00 gamma:float:non_base:1.000000e-02 int8_mask:bool:shared:false lambda:float:shared:1.000000e+00 normalize:bool:shared:false rescale:bool:shared:false weight:float:non_base:required",
-        "dare_linear https://arxiv.org/abs/2311.03099 required 1 - 0 - error density:float:non_base:1.000000e+00 int8_mask:bool:shared:false lambda:float:shared:1.000000e+00 normalize:bool:shared:false rescale:bool:shared:true weight:float:non_base:required",
-        "dare_ties https://arxiv.org/abs/2311.03099 required 1 - 0 - error density:float:non_base:1.000000e+00 int8_mask:bool:shared:false lambda:float:shared:1.000000e+00 normalize:bool:shared:false rescale:bool:shared:true weight:float:non_base:required",
-        "della https://arxiv.org/abs/2406.11617 required 1 - 0 - error density:float:non_base:1.000000e+00 epsilon:float:non_base:1.500000e-01 int8_mask:bool:shared:false lambda:float:shared:1.000000e+00 normalize:bool:shared:true rescale:bool:shared:true weight:float:non_base:required",
-        "della_linear https://arxiv.org/abs/2406.11617 required 1 - 0 - error density:float:non_base:1.000000e+00 epsilon:float:non_base:1.500000e-01 int8_mask:bool:shared:false lambda:float:shared:1.000000e+00 normalize:bool:shared:false rescale:bool:shared:true weight:float:non_base:required",
-        "karcher https://arxiv.org/abs/2603.04972 ignored 1 - 0 - error max_iter:int:shared:1.000000e+01 tol:float:shared:1.000000e-05",
-        "linear https://arxiv.org/abs/2203.05482 ignored 1 - 0 - error normalize:bool:shared:true weight:float:input:required",
-        "model_stock https://arxiv.org/abs/2403.19522 required 3 - 0 - base_or_skip filter_wise:bool:shared:false",
-        "multislerp https://goddard.blog/posts/multislerp-wow-what-a-cool-idea optional 1 - 1 - error eps:float:shared:1.000000e-08 normalize_weights:bool:shared:true weight:float:non_base:required",
-        "nearswap https://huggingface.co/alchemonaut/QuartetAnemoi-70B-t0.0001 required 2 2 0 - passthrough_base_singleton t:float:shared:required",
-        "nuslerp - optional 1 - 2 2 passthrough_singleton nuslerp_flatten:bool:shared:true nuslerp_row_wise:bool:shared:false weight:float:non_base:required",
-        "passthrough - ignored 1 1 0 - error scale:float:input:nothing",
-        "ram https://arxiv.org/abs/2601.13572 required 1 - 0 - error epsilon:float:shared:1.000000e-05",
-        "ramplus_tl https://arxiv.org/abs/2601.13572 required 1 - 0 - error alpha:float:shared:2.000000e-01 epsilon:float:shared:1.000000e-05 r:float:shared:1.000000e-01",
-        "sce https://arxiv.org/abs/2408.07990 required 1 - 0 - error int8_mask:bool:shared:false select_topk:float:shared:1.000000e+00",
-        "slerp https://en.wikipedia.org/wiki/Slerp required 2 2 0 - passthrough_singleton t:float:shared:required",
-        "task_arithmetic https://arxiv.org/abs/2212.04089 required 1 - 0 - error density:float:non_base:1.000000e+00 int8_mask:bool:shared:false lambda:float:shared:1.000000e+00 normalize:bool:shared:false rescale:bool:shared:false weight:float:non_base:required",
-        "ties https://arxiv.org/abs/2306.01708 required 1 - 0 - error density:float:non_base:1.000000e+00 int8_mask:bool:shared:false lambda:float:shared:1.000000e+00 normalize:bool:shared:true rescale:bool:shared:false weight:float:non_base:required",
+        "arcee_fusion https://arcee.ai required 2 2 0 -",
+        "breadcrumbs https://arxiv.org/abs/2312.06795 required 1 - 0 - density:float:non_base:1.000000e+00 gamma:float:non_base:1.000000e-02 int8_mask:bool:shared:false lambda:float:shared:1.000000e+00 normalize:bool:shared:false rescale:bool:shared:false weight:float:non_base:required",
+        "breadcrumbs_ties https://arxiv.org/abs/2312.06795 required 1 - 0 - density:float:non_base:1.000000e+00 gamma:float:non_base:1.000000e-02 int8_mask:bool:shared:false lambda:float:shared:1.000000e+00 normalize:bool:shared:false rescale:bool:shared:false weight:float:non_base:required",
+        "dare_linear https://arxiv.org/abs/2311.03099 required 1 - 0 - density:float:non_base:1.000000e+00 int8_mask:bool:shared:false lambda:float:shared:1.000000e+00 normalize:bool:shared:false rescale:bool:shared:true weight:float:non_base:required",
+        "dare_ties https://arxiv.org/abs/2311.03099 required 1 - 0 - density:float:non_base:1.000000e+00 int8_mask:bool:shared:false lambda:float:shared:1.000000e+00 normalize:bool:shared:false rescale:bool:shared:true weight:float:non_base:required",
+        "della https://arxiv.org/abs/2406.11617 required 1 - 0 - density:float:non_base:1.000000e+00 epsilon:float:non_base:1.500000e-01 int8_mask:bool:shared:false lambda:float:shared:1.000000e+00 normalize:bool:shared:true rescale:bool:shared:true weight:float:non_base:required",
+        "della_linear https://arxiv.org/abs/2406.11617 required 1 - 0 - density:float:non_base:1.000000e+00 epsilon:float:non_base:1.500000e-01 int8_mask:bool:shared:false lambda:float:shared:1.000000e+00 normalize:bool:shared:false rescale:bool:shared:true weight:float:non_base:required",
+        "karcher https://arxiv.org/abs/2603.04972 ignored 1 - 0 - max_iter:int:shared:1.000000e+01 tol:float:shared:1.000000e-05",
+        "linear https://arxiv.org/abs/2203.05482 ignored 1 - 0 - normalize:bool:shared:true weight:float:input:required",
+        "model_stock https://arxiv.org/abs/2403.19522 required 3 - 0 - filter_wise:bool:shared:false",
+        "multislerp https://goddard.blog/posts/multislerp-wow-what-a-cool-idea optional 1 - 1 - eps:float:shared:1.000000e-08 normalize_weights:bool:shared:true weight:float:non_base:required",
+        "nearswap https://huggingface.co/alchemonaut/QuartetAnemoi-70B-t0.0001 required 2 2 0 - t:float:shared:required",
+        "nuslerp - optional 1 - 2 2 nuslerp_flatten:bool:shared:true nuslerp_row_wise:bool:shared:false weight:float:non_base:required",
+        "passthrough - ignored 1 1 0 - scale:float:input:nothing",
+        "ram https://arxiv.org/abs/2601.13572 required 1 - 0 - epsilon:float:shared:1.000000e-05",
+        "ramplus_tl https://arxiv.org/abs/2601.13572 required 1 - 0 - alpha:float:shared:2.000000e-01 epsilon:float:shared:1.000000e-05 r:float:shared:1.000000e-01",
+        "sce https://arxiv.org/abs/2408.07990 required 1 - 0 - int8_mask:bool:shared:false select_topk:float:shared:1.000000e+00",
+        "slerp https://en.wikipedia.org/wiki/Slerp required 2 2 0 - t:float:shared:required",
+        "task_arithmetic https://arxiv.org/abs/2212.04089 required 1 - 0 - density:float:non_base:1.000000e+00 int8_mask:bool:shared:false lambda:float:shared:1.000000e+00 normalize:bool:shared:false rescale:bool:shared:false weight:float:non_base:required",
+        "ties https://arxiv.org/abs/2306.01708 required 1 - 0 - density:float:non_base:1.000000e+00 int8_mask:bool:shared:false lambda:float:shared:1.000000e+00 normalize:bool:shared:true rescale:bool:shared:false weight:float:non_base:required",
     ];
     let mut lines: Vec<_> = METHODS.iter().take(table.len()).map(line).collect();
     lines.sort_by(|a, b| a.split(' ').next().cmp(&b.split(' ').next()));
