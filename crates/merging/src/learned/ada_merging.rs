@@ -4,7 +4,8 @@ use consilience_core::{Error, Progress, Result, Unit};
 use consilience_nn::Parameters;
 use serde::{Deserialize, Serialize};
 
-use super::adam::{Adam, Moments};
+use super::adam::Adam;
+use super::keep::{Forgetful, Keeper, Run, WEIGHTS};
 use super::weights::{Granularity, Vectors, Weights};
 use super::{Objective, Part};
 use crate::library::{Pool, TiesMerging, finite};
@@ -101,7 +102,19 @@ impl AdaMerging {
         objective: &dyn Objective,
         progress: &dyn Progress,
     ) -> Result<AdaMerged> {
-        self.weigh_from(0, base, vectors, objective, progress)
+        self.weigh_from(0, base, vectors, objective, (&Forgetful, progress))
+    }
+
+    /// As [`AdaMerging::weigh`], going on from what `keeper` kept of an earlier run, to the same bits.
+    pub fn weigh_kept(
+        &self,
+        base: &Parameters,
+        vectors: &[Parameters],
+        objective: &dyn Objective,
+        keeper: &dyn Keeper,
+        progress: &dyn Progress,
+    ) -> Result<AdaMerged> {
+        self.weigh_from(0, base, vectors, objective, (keeper, progress))
     }
 
     /// As [`AdaMerging::weigh`], with the objective's steps counted from `first`.
@@ -111,12 +124,12 @@ impl AdaMerging {
         base: &Parameters,
         vectors: &[Parameters],
         objective: &dyn Objective,
-        progress: &dyn Progress,
+        (keeper, progress): (&dyn Keeper, &dyn Progress),
     ) -> Result<AdaMerged> {
         self.check()?;
         let vectors = Vectors::new(base, vectors)?;
         progress.begin("merging weights", self.steps as u64, Unit::Steps);
-        let merged = self.run(first, base, &vectors, objective, progress);
+        let merged = self.run(first, base, &vectors, objective, (keeper, progress));
         progress.end();
         merged
     }
@@ -132,26 +145,28 @@ impl AdaMerging {
         base: &Parameters,
         vectors: &Vectors<'_>,
         objective: &dyn Objective,
-        progress: &dyn Progress,
+        (keeper, progress): (&dyn Keeper, &dyn Progress),
     ) -> Result<AdaMerged> {
         let tensors = vectors.layout.names().len();
         let mut weights = Weights::filled(self.granularity, vectors.list.len(), tensors, self.initial);
-        let mut moments = Moments::zeros(weights.values().len());
-        let mut losses = Vec::with_capacity(self.steps);
+        let mut run = Run::begin(keeper, WEIGHTS, self.steps, weights.values_mut())?;
         let mut theta = base.clone();
-        for step in 0..self.steps {
+        progress.advance(run.done() as u64);
+        for step in run.done()..self.steps {
             if progress.stopped() {
+                run.keep(keeper, WEIGHTS, true, weights.values())?;
                 return Err(Error::Stopped);
             }
             vectors.combine(&weights, self.clamp, Some(base.values()), theta.values_mut());
             let (loss, gradient) = objective.value_and_gradient(&theta, first + step as u64, Part::First)?;
-            losses.push(loss);
+            run.losses.push(loss);
             let mut slope = weights.gradient(&vectors.inner_products(gradient.values()));
             if self.clamp {
                 let outside = weights.values().iter().map(|weight| !(0.0..=1.0).contains(weight));
                 slope.iter_mut().zip(outside).filter(|(_, outside)| *outside).for_each(|(slope, _)| *slope = 0.0);
             }
-            moments.step(&self.adam, weights.values_mut(), &slope);
+            run.moments.step(&self.adam, weights.values_mut(), &slope);
+            run.keep(keeper, WEIGHTS, step + 1 == self.steps, weights.values())?;
             super::report(progress, step, loss);
         }
         vectors.combine(&weights, self.clamp, Some(base.values()), theta.values_mut());
@@ -159,6 +174,6 @@ impl AdaMerging {
             weights.clamp();
         }
         theta.check_finite()?;
-        Ok(AdaMerged { parameters: theta, weights, losses })
+        Ok(AdaMerged { parameters: theta, weights, losses: run.losses })
     }
 }

@@ -92,6 +92,11 @@ impl Moments {
         Self { first: vec![0.0; len], second: vec![0.0; len], steps: 0 }
     }
 
+    /// Those after a number of steps.
+    pub(crate) fn after(first: Vec<f32>, second: Vec<f32>, steps: u64) -> Self {
+        Self { first, second, steps }
+    }
+
     /// Counts a step and gives its coefficients.
     pub(crate) fn begin(&mut self, adam: &Adam) -> AdamStep {
         self.steps += 1;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ada_merging::AdaMerging;
 use super::adam::{Adam, Moments};
+use super::keep::{Forgetful, Keeper, MASK, Run};
 use super::mask::{ConcreteMask, Draw, MaskChoice};
 use super::weights::{Vectors, Weights, sizes};
 use super::{Objective, Part};
@@ -115,6 +116,17 @@ impl ConcreteAdaMerging {
     /// Fails with [`Error::Parameter`] on a setting out of range, [`Error::Data`] where an expert equals the base,
     /// [`Error::NotFinite`], [`Error::Stopped`], and as the objective does.
     pub fn merge(&self, pool: &Pool, objective: &dyn Objective, progress: &dyn Progress) -> Result<ConcreteAdaMerged> {
+        self.merge_kept(pool, objective, &Forgetful, progress)
+    }
+
+    /// As [`ConcreteAdaMerging::merge`], going on from what `keeper` kept of an earlier run, to the same bits.
+    pub fn merge_kept(
+        &self,
+        pool: &Pool,
+        objective: &dyn Objective,
+        keeper: &dyn Keeper,
+        progress: &dyn Progress,
+    ) -> Result<ConcreteAdaMerged> {
         pool.check_moved()?;
         finite("initial_logit", self.initial_logit)?;
         self.inner.check("inner")?;
@@ -124,7 +136,7 @@ impl ConcreteAdaMerging {
         let mask = ConcreteMask::new(sizes(base.layout()), self.temperature, self.seed)?;
         let mut vectors = pool.task_vectors()?;
         progress.begin("mask", self.meta_steps as u64, Unit::Steps);
-        let meta = self.learn(&mask, base, &Vectors::new(base, &vectors)?, objective, progress);
+        let meta = self.learn(&mask, base, &Vectors::new(base, &vectors)?, objective, (keeper, progress));
         progress.end();
         let Meta { logits, losses: meta_losses, mean_masks } = meta?;
         logits.check_finite()?;
@@ -136,7 +148,7 @@ impl ConcreteAdaMerging {
             vector.values_mut().iter_mut().zip(&last).for_each(|(value, mask)| *value *= mask);
         }
         drop(last);
-        let merged = self.adaptation.weigh_from(number, base, &vectors, objective, progress)?;
+        let merged = self.adaptation.weigh_from(number, base, &vectors, objective, (keeper, progress))?;
         Ok(ConcreteAdaMerged {
             parameters: merged.parameters,
             logits,
@@ -154,7 +166,7 @@ impl ConcreteAdaMerging {
         base: &Parameters,
         vectors: &Vectors<'_>,
         objective: &dyn Objective,
-        progress: &dyn Progress,
+        (keeper, progress): (&dyn Keeper, &dyn Progress),
     ) -> Result<Meta> {
         let AdaMerging { granularity, initial, .. } = self.adaptation;
         let reset = Weights::filled(granularity, vectors.list.len(), vectors.layout.names().len(), initial);
@@ -164,12 +176,12 @@ impl ConcreteAdaMerging {
         let mut direction = vec![0.0; entries];
         let mut logits = Parameters::zeros(Arc::clone(base.layout()));
         logits.values_mut().fill(self.initial_logit as f32);
-        let mut moments = Moments::zeros(entries);
+        let mut run = Run::begin(keeper, MASK, self.meta_steps, logits.values_mut())?;
         let mut theta = base.clone();
-        let mut losses = Vec::with_capacity(self.meta_steps);
-        let mut mean_masks = Vec::with_capacity(self.meta_steps);
-        for step in 0..self.meta_steps {
+        progress.advance(run.done() as u64);
+        for step in run.done()..self.meta_steps {
             if progress.stopped() {
+                run.keep(keeper, MASK, true, logits.values())?;
                 return Err(Error::Stopped);
             }
             let number = step as u64;
@@ -187,12 +199,13 @@ impl ConcreteAdaMerging {
             vectors.combine(&weights, false, None, &mut direction);
             mask.merge(draw, x, base.values(), &direction, theta.values_mut())?;
             let (loss, gradient) = objective.value_and_gradient(&theta, number, Part::Second)?;
-            let adam = (&self.outer, &mut moments);
+            let adam = (&self.outer, &mut run.moments);
             mask.step(number, logits.values_mut(), &means, gradient.values(), &direction, adam)?;
-            losses.push(loss);
-            mean_masks.push(mask.overall(&means) as f32);
+            run.losses.push(loss);
+            run.mean_masks.push(mask.overall(&means) as f32);
+            run.keep(keeper, MASK, step + 1 == self.meta_steps, logits.values())?;
             super::report(progress, step, loss);
         }
-        Ok(Meta { logits, losses, mean_masks })
+        Ok(Meta { logits, losses: run.losses, mean_masks: run.mean_masks })
     }
 }

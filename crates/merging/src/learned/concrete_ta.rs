@@ -6,7 +6,8 @@ use consilience_core::{Error, Progress, Result, Seed, Unit};
 use consilience_nn::Parameters;
 use serde::{Deserialize, Serialize};
 
-use super::adam::{Adam, Moments};
+use super::adam::Adam;
+use super::keep::{Forgetful, Keeper, MASK, Run};
 use super::mask::{ConcreteMask, Draw, MaskChoice};
 use super::weights::sizes;
 use super::{Objective, Part};
@@ -108,6 +109,18 @@ impl ConcreteTaskArithmetic {
         objective: &dyn Objective,
         progress: &dyn Progress,
     ) -> Result<ConcreteMerged> {
+        self.merge_sum_kept(base, summed, objective, &Forgetful, progress)
+    }
+
+    /// As [`ConcreteTaskArithmetic::merge_sum`], going on from what `keeper` kept of an earlier run, to the same bits.
+    pub fn merge_sum_kept(
+        &self,
+        base: &Parameters,
+        summed: Parameters,
+        objective: &dyn Objective,
+        keeper: &dyn Keeper,
+        progress: &dyn Progress,
+    ) -> Result<ConcreteMerged> {
         finite("lambda", self.lambda)?;
         finite("initial", self.initial)?;
         self.adam.check("adam")?;
@@ -118,7 +131,7 @@ impl ConcreteTaskArithmetic {
         let mut direction = summed;
         direction.scale(self.lambda as f32);
         progress.begin("mask", self.steps as u64, Unit::Steps);
-        let merged = self.run(&mask, base, &direction, objective, progress);
+        let merged = self.run(&mask, base, &direction, objective, (keeper, progress));
         progress.end();
         merged
     }
@@ -144,16 +157,16 @@ impl ConcreteTaskArithmetic {
         base: &Parameters,
         direction: &Parameters,
         objective: &dyn Objective,
-        progress: &dyn Progress,
+        (keeper, progress): (&dyn Keeper, &dyn Progress),
     ) -> Result<ConcreteMerged> {
         let mut logits = Parameters::zeros(Arc::clone(base.layout()));
         logits.values_mut().fill(self.initial as f32);
-        let mut moments = Moments::zeros(base.values().len());
+        let mut run = Run::begin(keeper, MASK, self.steps, logits.values_mut())?;
         let mut theta = base.clone();
-        let mut losses = Vec::with_capacity(self.steps);
-        let mut mean_masks = Vec::with_capacity(self.steps);
-        for step in 0..self.steps {
+        progress.advance(run.done() as u64);
+        for step in run.done()..self.steps {
             if progress.stopped() {
+                run.keep(keeper, MASK, true, logits.values())?;
                 return Err(Error::Stopped);
             }
             let number = step as u64;
@@ -171,16 +184,17 @@ impl ConcreteTaskArithmetic {
                 &means,
                 gradient.values(),
                 direction.values(),
-                (&self.adam, &mut moments),
+                (&self.adam, &mut run.moments),
             )?;
-            losses.push(loss);
-            mean_masks.push(mask.overall(&means) as f32);
+            run.losses.push(loss);
+            run.mean_masks.push(mask.overall(&means) as f32);
+            run.keep(keeper, MASK, step + 1 == self.steps, logits.values())?;
             super::report(progress, step, loss);
         }
         let last = Draw { choice: self.choice, number: self.steps as u64 };
         mask.merge(last, logits.values(), base.values(), direction.values(), theta.values_mut())?;
         logits.check_finite()?;
         theta.check_finite()?;
-        Ok(ConcreteMerged { parameters: theta, logits, losses, mean_masks })
+        Ok(ConcreteMerged { parameters: theta, logits, losses: run.losses, mean_masks: run.mean_masks })
     }
 }

@@ -193,3 +193,68 @@ fn bad_settings_pools_and_stops_are_refused() {
     assert!(matches!(am.merge(&pool, &Flat, &Recorder::stopping_after(0)), Err(Error::Stopped)));
     assert!(matches!(AdaMerging::default().merge(&pool, &Flat, &Recorder::stopping_after(0)), Err(Error::Stopped)));
 }
+
+/// Keeps everything in memory.
+#[derive(Default)]
+struct Memory(std::cell::RefCell<std::collections::BTreeMap<String, State>>);
+
+impl Keeper for Memory {
+    fn kept(&self, phase: &str) -> Result<Option<State>> {
+        Ok(self.0.borrow().get(phase).cloned())
+    }
+
+    fn keep(&self, phase: &str, ending: bool, state: &dyn Fn() -> State) -> Result<()> {
+        if ending {
+            self.0.borrow_mut().insert(phase.to_owned(), state());
+        }
+        Ok(())
+    }
+}
+
+/// A bowl whose bottom moves with the step.
+struct Bowl;
+
+impl Objective for Bowl {
+    fn value_and_gradient(&self, theta: &Parameters, step: u64, _part: Part) -> Result<(f32, Parameters)> {
+        let bottom = (step as f32 * 0.7).sin();
+        let mut gradient = theta.clone();
+        gradient.values_mut().iter_mut().for_each(|value| *value -= bottom);
+        Ok((gradient.values().iter().map(|value| value * value).sum::<f32>() / 2.0, gradient))
+    }
+}
+
+#[test]
+fn a_stopped_merge_goes_on_to_the_same_bits() {
+    let pool = example();
+    let concrete = ConcreteAdaMerging {
+        meta_steps: 6,
+        adaptation: AdaMerging { steps: 5, ..Default::default() },
+        ..Default::default()
+    };
+    let whole = concrete.merge(&pool, &Bowl, &Silent).unwrap();
+    // Stopped in the first phase, then in the second.
+    let memory = Memory::default();
+    for patience in [4, 5] {
+        let stopping = Recorder::stopping_after(patience);
+        assert!(matches!(concrete.merge_kept(&pool, &Bowl, &memory, &stopping), Err(Error::Stopped)));
+    }
+    assert_eq!(memory.0.borrow()["mask"].steps, 6);
+    assert_eq!(memory.0.borrow()["weights"].steps, 3);
+    assert_eq!(concrete.merge_kept(&pool, &Bowl, &memory, &Silent).unwrap(), whole);
+
+    let arithmetic = ConcreteTaskArithmetic { steps: 7, ..Default::default() };
+    let whole = arithmetic.merge(&pool, &Bowl, &Silent).unwrap();
+    let memory = Memory::default();
+    let sum = || pool.summed_task_vectors().unwrap();
+    let stopping = Recorder::stopping_after(3);
+    assert!(arithmetic.merge_sum_kept(pool.base(), sum(), &Bowl, &memory, &stopping).is_err());
+    assert_eq!(arithmetic.merge_sum_kept(pool.base(), sum(), &Bowl, &memory, &Silent).unwrap(), whole);
+    // A state of another merge.
+    let longer = pool_of_five();
+    let fault = arithmetic.merge_sum_kept(longer.base(), longer.summed_task_vectors().unwrap(), &Bowl, &memory, &Silent);
+    assert!(fault.unwrap_err().to_string().contains("of another merge"));
+}
+
+fn pool_of_five() -> Pool {
+    pool(&[0.0; 5], &[&[1.0; 5], &[2.0; 5]])
+}

@@ -10,6 +10,7 @@ use consilience_nn::pretrained::{Architecture, Bert, ClipVision, Llama, T5};
 
 use super::family::{Habits, Runs};
 use super::method::{Learned, Outcome};
+use super::state::StateFiles;
 use super::tasks::{Reading, Task, under_head};
 use super::write::{Beside, Written};
 use crate::config::{MergeConfig, TaskConfig};
@@ -161,11 +162,12 @@ impl LearnedMerge {
         Ok(found)
     }
 
-    /// Learns, merges and writes into `target`, which is absent or whole at any moment. The same inputs, configuration and
+    /// Learns, merges and writes into `target`, which is absent or whole at any moment. What is learned is kept once a minute
+    /// and when the merge is stopped, in `.TARGET.learning` beside it; the same merge goes on from there. The same inputs, configuration and
     /// seed give the same result on the same machine. `tell` gets a few lines on the way: what is held, what a step takes.
     ///
     /// Errors: an output onto an input; models that do not fit each other; examples or heads that do not fit; an objective
-    /// that is not finite; a request to stop. Nothing is left behind then.
+    /// that is not finite; a request to stop.
     pub fn run(&self, target: &Path, progress: &dyn Progress, tell: &dyn Fn(&str)) -> Result<LearnedSummary> {
         let all = std::iter::once(&self.base).chain(&self.experts);
         let inputs: Vec<&Path> = all.flat_map(|model| std::iter::once(model.path()).chain(model.adapters())).collect();
@@ -204,9 +206,16 @@ impl LearnedMerge {
                 duration(seconds * gradients as f64)
             ));
         }
-        let outcome = self.learned.run(start, experts, &tasks, objective.as_ref(), progress)?;
+        let models: Vec<&Checkpoint> = std::iter::once(&self.base).chain(&self.experts).collect();
+        let states = StateFiles::beside(target, &self.config, seed.0, &models);
+        if let steps @ 1.. = states.steps() {
+            tell(&format!("going on after {steps} steps of an earlier run"));
+        }
+        let outcome = self.learned.run(start, experts, &tasks, objective.as_ref(), (&states, progress))?;
         drop(objective);
-        self.write(target, &found, &outcome, progress)
+        let summary = self.write(target, &found, &outcome, progress)?;
+        states.remove();
+        Ok(summary)
     }
 
     /// The tasks, in the order of the experts for the methods that run those.

@@ -8,7 +8,7 @@ use super::output::Output;
 use super::tasks::Task;
 use crate::config::Values;
 use crate::learned::{
-    AdaMerging, Adam, ConcreteAdaMerging, ConcreteTaskArithmetic, EntropyObjective, Granularity, MaskChoice, Weights,
+    AdaMerging, Adam, ConcreteAdaMerging, ConcreteTaskArithmetic, EntropyObjective, Granularity, Keeper, MaskChoice, Weights,
 };
 use crate::library::{FisherEstimate, FisherMerging, Grams, Pool, RegMean, TiesMerging};
 
@@ -204,7 +204,7 @@ impl Learned {
         experts: impl Iterator<Item = Result<Parameters>>,
         tasks: &[Task<F>],
         objective: Option<&EntropyObjective<Network<F, Output>>>,
-        progress: &dyn Progress,
+        (keeper, progress): (&dyn Keeper, &dyn Progress),
     ) -> Result<Outcome>
     where
         F::Input: Batch,
@@ -222,7 +222,7 @@ impl Learned {
                 if !moved {
                     return Err(Error::data("models", "all equal the base, so there is nothing to merge"));
                 }
-                let merged = merging.merge_sum(&base, summed, objective()?, progress)?;
+                let merged = merging.merge_sum_kept(&base, summed, objective()?, keeper, progress)?;
                 Ok(Outcome {
                     parameters: merged.parameters,
                     losses: merged.losses,
@@ -233,7 +233,7 @@ impl Learned {
             }
             Self::ConcreteAdaMerging { merging, .. } => {
                 let pool = Pool::new(base, experts.collect::<Result<_>>()?)?;
-                let merged = merging.merge(&pool, objective()?, progress)?;
+                let merged = merging.merge_kept(&pool, objective()?, keeper, progress)?;
                 Ok(Outcome {
                     parameters: merged.parameters,
                     losses: [merged.meta_losses, merged.losses].concat(),
@@ -244,10 +244,12 @@ impl Learned {
             }
             Self::AdaMerging { merging, ties, .. } => {
                 let pool = Pool::new(base, experts.collect::<Result<_>>()?)?;
-                let merged = match ties {
-                    None => merging.merge(&pool, objective()?, progress)?,
-                    Some(ties) => merging.merge_selected(&pool, ties, objective()?, progress)?,
+                pool.check_moved()?;
+                let vectors = match ties {
+                    None => pool.task_vectors()?,
+                    Some(ties) => ties.selected(&pool)?,
                 };
+                let merged = merging.weigh_kept(pool.base(), &vectors, objective()?, keeper, progress)?;
                 Ok(Outcome {
                     losses: merged.losses,
                     weights: Some(merged.weights),

@@ -27,6 +27,7 @@ mod figures;
 mod merge;
 mod method;
 mod output;
+mod state;
 mod tasks;
 mod write;
 
