@@ -63,7 +63,7 @@ pub use scratch::Scratch;
 pub use survey::{Comparison, Difference, Distance, Stats, TensorSummary, compare, inspect};
 pub use tied::{EMBEDDINGS, has_head, head_of, is_head};
 pub use view::TensorView;
-pub use writer::{CheckpointWriter, TensorLayout, WriterOptions};
+pub use writer::{CheckpointWriter, PRODUCER, TensorLayout, WriterOptions};
 
 /// Reads an index from memory, and lists the files that it names: the entrance for fuzzing.
 #[doc(hidden)]

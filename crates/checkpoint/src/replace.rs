@@ -15,7 +15,8 @@ pub enum Replace {
     /// Nothing: the target must not be there, or be an empty folder.
     Never,
     /// A model that this library wrote: a folder whose safetensors files are all its own, and which holds nothing
-    /// besides but `config.json`, `adapter_config.json`, the index, a model card and [`COMPANION_FILES`].
+    /// besides but `config.json`, `adapter_config.json`, the index, a model card, what a learned merge
+    /// tells of itself, and [`COMPANION_FILES`].
     Own,
     /// Any folder of safetensors files with `.json`, `.jinja` and tokenizer files, any safetensors file.
     Models,
@@ -46,7 +47,17 @@ pub const COMPANION_FILES: [&str; 20] = [
 ];
 
 /// What a merge, or an extracted adapter, adds of its own.
-const OWN_FILES: [&str; 5] = ["config.json", INDEX, "README.md", "mergekit_config.yml", ADAPTER];
+const OWN_FILES: [&str; 9] = [
+    "config.json",
+    INDEX,
+    "README.md",
+    "mergekit_config.yml",
+    ADAPTER,
+    "merging_weights.json",
+    "merging_weights.svg",
+    "entropy.svg",
+    "mean_mask.svg",
+];
 
 /// Checks that an output may take the place of `target`, a file where `single`, a folder otherwise.
 pub(crate) fn may_replace(target: &Path, single: bool, replace: Replace) -> Result<()> {

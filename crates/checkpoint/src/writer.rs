@@ -48,7 +48,7 @@ impl Default for WriterOptions {
 }
 
 /// The metadata that every file gets: the framework that the layout is for, and who wrote it.
-pub(crate) const PRODUCER: (&str, &str) = ("producer", "consilience");
+pub const PRODUCER: (&str, &str) = ("producer", "consilience");
 
 /// A model being written. Until [`CheckpointWriter::finish`] the target is as it was; dropped before, nothing is left.
 ///

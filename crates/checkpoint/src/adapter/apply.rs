@@ -94,13 +94,17 @@ impl Plan {
         let names = Names::of(adapter, model)?;
         let mut plan = Self { steps: Vec::new(), untied: None, notes: names.notes() };
         let mut faults = Vec::new();
+        let following = following_head(adapter, model, &names);
         for (name, factor) in &adapter.whole {
+            // The copy of the embeddings under the factors of a head that stays one with them.
+            if following.is_some_and(|head| name.strip_prefix(head) == Some(".weight")) {
+                continue;
+            }
             match plan.whole(adapter, model, &names, name, factor) {
                 Ok(step) => plan.steps.push(step),
                 Err(fault) => faults.push(fault),
             }
         }
-        let following = following_head(adapter, model, &names);
         for low in &adapter.modules {
             if following == Some(low.module.as_str()) {
                 plan.notes.push(format!("`{}` is tied to the embeddings and changes just so", low.module));

@@ -251,7 +251,8 @@ fn a_stopped_merge_goes_on_to_the_same_bits() {
     assert_eq!(arithmetic.merge_sum_kept(pool.base(), sum(), &Bowl, &memory, &Silent).unwrap(), whole);
     // A state of another merge.
     let longer = pool_of_five();
-    let fault = arithmetic.merge_sum_kept(longer.base(), longer.summed_task_vectors().unwrap(), &Bowl, &memory, &Silent);
+    let fault =
+        arithmetic.merge_sum_kept(longer.base(), longer.summed_task_vectors().unwrap(), &Bowl, &memory, &Silent);
     assert!(fault.unwrap_err().to_string().contains("of another merge"));
 }
 

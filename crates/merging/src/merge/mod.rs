@@ -32,7 +32,7 @@ use consilience_checkpoint::{
 use consilience_core::{Error, Progress, Result, Seed, Unit};
 use rayon::prelude::*;
 
-use crate::config::{ChatTemplate, Located, MergeConfig};
+use crate::config::{ChatTemplate, Located, MergeConfig, TokenizerSource};
 use crate::tokenizer::{self, Alignment, Content, chat, json};
 use crate::yaml::Source;
 use layout::{Choices, Tensors};
@@ -76,6 +76,8 @@ pub struct Merge {
     config: MergeConfig,
     checkpoints: Vec<Checkpoint>,
     tensors: Tensors,
+    /// A folder whose tokenizer is taken as it is.
+    tokenizer_from: Option<PathBuf>,
     /// The vocabulary that the configuration asks for.
     alignment: Option<Alignment>,
     /// The conversation format that it asks for.
@@ -133,7 +135,11 @@ impl Merge {
             }
         }
         Error::all(faults)?;
-        let alignment = tokenizer::align(&config, folder, &mut checkpoints)?;
+        let tokenizer_from = lone_tokenizer(&config, folder, &checkpoints)?;
+        let alignment = match tokenizer_from {
+            Some(_) => None,
+            None => tokenizer::align(&config, folder, &mut checkpoints)?,
+        };
         let chat = match &config.chat_template {
             Some(ChatTemplate::Auto) => {
                 let donor = layout::donor(&config).unwrap_or_default();
@@ -146,7 +152,7 @@ impl Merge {
         let choices = Choices { allow_missing: options.allow_missing, seed: options.seed };
         let mut tensors = layout::lay_out(&config, &checkpoints, choices)?;
         tensors.notes.splice(0..0, notes);
-        Ok(Self { config, checkpoints, tensors, alignment, chat, options })
+        Ok(Self { config, checkpoints, tensors, tokenizer_from, alignment, chat, options })
     }
 
     /// The configuration.
@@ -173,7 +179,7 @@ impl Merge {
 
     /// Told where the result would be complete but for its tokenizer: from a GGUF file, which holds a vocabulary only.
     fn no_tokenizer(&self) -> Option<String> {
-        if self.alignment.is_some() || !self.options.copy_tokenizer {
+        if self.alignment.is_some() || self.tokenizer_from.is_some() || !self.options.copy_tokenizer {
             return None;
         }
         let donor = layout::donor(&self.config).and_then(|donor| self.checkpoints.get(donor))?;
@@ -274,7 +280,7 @@ impl Merge {
         if let Some(config) = self.model_config() {
             writer.add_file("config.json", json::pretty("config.json", &config)?.as_bytes())?;
         }
-        let folder = self.checkpoints.get(donor).map(Checkpoint::path);
+        let folder = self.tokenizer_from.as_deref().or_else(|| self.checkpoints.get(donor).map(Checkpoint::path));
         // A vocabulary that was asked for is written in any case: without it the weights have no meaning.
         let tokenizer = match (&self.alignment, folder) {
             (Some(alignment), _) => alignment.files(self.chat.as_deref())?,
@@ -303,6 +309,20 @@ impl Merge {
             writer.add_file("mergekit_config.yml", self.config.source.text().as_bytes())?;
         }
         Ok(())
+    }
+}
+
+/// The folder whose tokenizer the result gets as it is: the one that the configuration names, where a model is a file and so
+/// has none to match it with. Shapes are compared all the same.
+fn lone_tokenizer(config: &MergeConfig, folder: Option<&Path>, models: &[Checkpoint]) -> Result<Option<PathBuf>> {
+    let Some(tokenizer) = config.tokenizer.as_ref().filter(|_| models.iter().any(|model| !model.is_folder())) else {
+        return Ok(None);
+    };
+    match &tokenizer.source {
+        TokenizerSource::Model(model) if tokenizer.tokens.is_empty() && tokenizer.pad_to_multiple_of.is_none() => {
+            config.locate_model(model, folder).map(|located| Some(located.path))
+        }
+        _ => Ok(None),
     }
 }
 

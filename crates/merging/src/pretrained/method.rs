@@ -8,7 +8,8 @@ use super::output::Output;
 use super::tasks::Task;
 use crate::config::Values;
 use crate::learned::{
-    AdaMerging, Adam, ConcreteAdaMerging, ConcreteTaskArithmetic, EntropyObjective, Granularity, Keeper, MaskChoice, Weights,
+    AdaMerging, Adam, ConcreteAdaMerging, ConcreteTaskArithmetic, EntropyObjective, Granularity, Keeper, MaskChoice,
+    Weights,
 };
 use crate::library::{FisherEstimate, FisherMerging, Grams, Pool, RegMean, TiesMerging};
 

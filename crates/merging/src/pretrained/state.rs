@@ -71,9 +71,9 @@ impl StateFiles {
             (name, values.len(), bytes)
         });
         let fault = |e: safetensors::SafeTensorError| Error::format(&path, e.to_string());
-        let views = tensors.iter().map(|(name, len, bytes)| {
-            TensorView::new(Dtype::F32, vec![*len], bytes).map(|view| (*name, view))
-        });
+        let views = tensors
+            .iter()
+            .map(|(name, len, bytes)| TensorView::new(Dtype::F32, vec![*len], bytes).map(|view| (*name, view)));
         let views = views.collect::<std::result::Result<Vec<_>, _>>().map_err(fault)?;
         let about = HashMap::from([("key".to_owned(), self.key.clone()), ("steps".into(), state.steps.to_string())]);
         write_atomically(&path, safetensors::serialize(views, Some(about)).map_err(fault)?)

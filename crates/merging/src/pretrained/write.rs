@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use consilience_checkpoint::{Checkpoint, CheckpointWriter, Dtype, TensorLayout, WriterOptions};
+use consilience_checkpoint::{Checkpoint, CheckpointWriter, Dtype, PRODUCER, TensorLayout, WriterOptions};
 use consilience_core::{Error, Progress, Result, Unit};
 use consilience_nn::Parameters;
 use consilience_nn::pretrained::{Found, StoredTensor};
@@ -199,7 +199,8 @@ fn mask_file(found: &Found, mask: &Parameters) -> Result<Vec<u8>> {
         safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.clone(), bytes).map(|view| (name, view))
     });
     let views = views.collect::<std::result::Result<Vec<_>, _>>().map_err(fault)?;
-    safetensors::serialize(views, None).map_err(fault)
+    let (key, producer) = PRODUCER;
+    safetensors::serialize(views, Some(HashMap::from([(key.to_owned(), producer.to_owned())]))).map_err(fault)
 }
 
 fn weights_json(weights: &Weights, tensors: &[String], experts: &[String]) -> Value {
