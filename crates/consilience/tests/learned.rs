@@ -90,7 +90,7 @@ fn every_method_writes_a_model_that_can_be_evaluated() {
         for name in ["config.json", "model.safetensors", "vocab.txt", "README.md"].iter().chain(beside) {
             assert!(scene.path("out").join(name).is_file(), "{method}: {name}");
         }
-        let (base, merged) = (scene.read("base"), scene.read("out"));
+        let (base, merged) = (scene.read("base"), scene.read("out/model.safetensors"));
         assert_eq!(base.keys().collect::<Vec<_>>(), merged.keys().collect::<Vec<_>>());
         assert_ne!(
             base["bert.encoder.layer.0.output.dense.weight"],
