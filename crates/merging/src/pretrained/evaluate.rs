@@ -8,7 +8,7 @@ use burn::tensor::{Device, Tensor};
 use consilience_checkpoint::Checkpoint;
 use consilience_core::{Error, Progress, Result, Samples, Seed, Unit, metrics};
 use consilience_nn::pretrained::{Architecture, Bert, ClipVision, Llama, T5};
-use consilience_nn::{Batch, Classifier};
+use consilience_nn::{Batch, Classifier, Tapped};
 use serde::Serialize;
 
 use super::family::Runs;
@@ -128,6 +128,11 @@ impl Evaluation {
         let samples: &Samples = &task.samples;
         let (mut entropy, mut rows, mut predictions) = (0.0, 0_usize, Vec::new());
         let tokens = matches!(task.network.head, Output::Direct(_));
+        let classes = network.outputs();
+        if let Some(label) = task.labels.iter().flatten().find(|label| !tokens && **label as usize >= classes) {
+            let problem = format!("a label is {label}, and the head has {classes} classes, counted from 0");
+            return Err(Error::data(format!("task `{}`", task.name), problem));
+        }
         for values in samples.as_slice().chunks(self.batch.saturating_mul(samples.width()).max(1)) {
             if progress.stopped() {
                 return Err(Error::Stopped);
