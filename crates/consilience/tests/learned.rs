@@ -152,6 +152,10 @@ fn faults_are_told_and_leave_nothing() {
         assert!(flat.contains(says), "{yaml}{stderr}\ndoes not say {says:?}");
         assert!(!scene.path("out").exists(), "{yaml}");
     }
+    scene.write("c.jsonl", "{\"text\": \"red\", \"label\": 7}\n");
+    scene.write("tasks.yml", "data:\n- path: c.jsonl\n");
+    let run = scene.consilience(["evaluate", "--data", "tasks.yml", "base"]).assert().code(1);
+    run.stderr(contains("a label is 7").and(contains("3 classes")));
     // A family that is not run.
     let config = std::fs::read_to_string(scene.path("base").join("config.json")).unwrap();
     std::fs::write(scene.path("base").join("config.json"), config.replace("\"bert\"", "\"mamba\"")).unwrap();
