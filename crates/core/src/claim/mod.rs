@@ -21,6 +21,7 @@
 //!     summary: "An example of a claim",
 //!     paper: Paper { title: "On examples", year: 2024, arxiv: "" },
 //!     statement: "The method beats the baseline by five points.",
+//!     remarks: "",
 //!     seeds: 3,
 //!     headline: "accuracy",
 //!     bars: &[Bar::difference("five points better", "accuracy", "method", "baseline").at_least(0.05).in_seeds(3, 3)],
@@ -81,6 +82,9 @@ pub struct Claim {
     pub paper: Paper,
     /// What must hold, in one sentence.
     pub statement: &'static str,
+    /// What a reader should know of the verdict and no bar says: choices that the set-up leaves open and that matter, what
+    /// was tried first. Printed beside the verdict; empty where there is nothing.
+    pub remarks: &'static str,
     /// How many seeds the full scale runs unless asked otherwise.
     pub seeds: usize,
     /// The metric that the first figure shows; empty means the metric recorded first.

@@ -64,6 +64,9 @@ pub struct ClaimPage {
     pub arxiv: String,
     /// What must hold.
     pub statement: String,
+    /// What a reader should know of the verdict.
+    #[serde(default)]
+    pub remarks: String,
     /// The metric of the first figure.
     pub headline: String,
 }
@@ -104,6 +107,7 @@ impl Outcome {
             year: claim.paper.year,
             arxiv: claim.paper.arxiv.to_owned(),
             statement: claim.statement.to_owned(),
+            remarks: claim.remarks.to_owned(),
             headline,
         };
         Self { claim, scale, seeds, summary, bars, verdict }

@@ -39,14 +39,15 @@ impl Outcome {
     /// Everything as text for a terminal.
     pub fn to_text(&self) -> String {
         format!(
-            "{} ({})\n{}\n\n{}\n\n{}\n\nverdict: {} ({})\n",
+            "{} ({})\n{}\n\n{}\n\n{}\n\nverdict: {} ({})\n{}",
             self.claim.slug,
             self.paper(),
             self.claim.statement,
             self.measurement_table().to_text(),
             self.bar_table().to_text(),
             self.verdict,
-            self.effort()
+            self.effort(),
+            if self.claim.remarks.is_empty() { String::new() } else { format!("\n{}\n", self.claim.remarks) }
         )
     }
 
@@ -95,6 +96,9 @@ impl Outcome {
         report.paragraph(format!("Paper: {}.", self.paper()));
         report.paragraph(format!("Claim: {}", self.claim.statement));
         report.paragraph(format!("Verdict: {} ({}).", self.verdict, self.effort()));
+        if !self.claim.remarks.is_empty() {
+            report.paragraph(format!("Remarks: {}", self.claim.remarks));
+        }
         report.heading("Measurements").table(self.measurement_table());
         for (_, caption, svg) in self.figures() {
             report.figure(svg, caption);
@@ -184,6 +188,9 @@ pub fn to_markdown(outcomes: &[Outcome]) -> String {
         page.paragraph(format!("{} ({}).", outcome.claim.summary, outcome.paper()));
         page.paragraph(format!("Claim: {}", outcome.claim.statement));
         page.paragraph(format!("Verdict: **{}** ({}).", outcome.verdict, outcome.effort()));
+        if !outcome.claim.remarks.is_empty() {
+            page.paragraph(format!("Remarks: {}", outcome.claim.remarks));
+        }
         page.table(outcome.measurement_table());
         if !outcome.bars.is_empty() {
             page.table(outcome.bar_table());
@@ -259,6 +266,7 @@ mod tests {
             summary: "A made-up method",
             paper: Paper { title: "Made up", year: 2024, arxiv: "2401.00001" },
             statement: "It wins.",
+            remarks: "Wins by chance.",
             seeds: 3,
             headline: "",
             bars: &[Bar::difference("wins", "accuracy", "a method", "a <baseline>").at_least(0.05)],
@@ -270,9 +278,15 @@ mod tests {
     #[test]
     fn text_shows_numbers_bars_and_verdict() {
         let text = outcome().to_text();
-        for piece in
-            ["0.9100 ± 0.0100", "0.8000 ± 0", "12.00 ± 0", "–", "wins", "verdict: reproduced (full scale, 3 seeds"]
-        {
+        for piece in [
+            "0.9100 ± 0.0100",
+            "0.8000 ± 0",
+            "12.00 ± 0",
+            "–",
+            "wins",
+            "verdict: reproduced (full scale, 3 seeds",
+            "Wins by chance.",
+        ] {
             assert!(text.contains(piece), "{piece} is missing in\n{text}");
         }
     }

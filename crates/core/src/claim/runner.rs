@@ -149,6 +149,7 @@ mod tests {
         summary: "A made-up claim",
         paper: Paper { title: "Made up", year: 2024, arxiv: "" },
         statement: "The method wins.",
+        remarks: "",
         seeds: 4,
         headline: "accuracy",
         bars: &[
