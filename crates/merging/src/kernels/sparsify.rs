@@ -139,10 +139,8 @@ pub(super) fn decide(
                     let mut buffer = [0_u32; CHUNK];
                     let keep = &mut buffer[..chunk.len()];
                     for (which, drawn) in models.iter_mut().enumerate().filter(|(which, _)| densities[*which] < 1.0) {
-                        // density × 2³² rounded down; the last few in 2³² are kept even at a density of 0 < 2⁻³².
                         let threshold = (densities[which].clamp(0.0, 1.0) * (1_u64 << 32) as f64) as u32;
-                        seed.philox().words(which as u32, chunk.start() as u64, keep);
-                        keep.iter_mut().for_each(|k| *k = u32::from(*k < threshold));
+                        seed.philox().bernoulli(which as u32, chunk.start() as u64, threshold, keep);
                         drawn.take(chunk, which, keep, rescale);
                     }
                 },
@@ -298,22 +296,37 @@ fn join(stretches: &[Vec<Drawn>], densities: &[f64], rescale: bool) -> (Vec<Keep
 /// Σ|d| and Σ|d| over the kept entries.
 #[inline(always)]
 fn masked_norms(model: &[f32], base: &[f32], keep: &[u32]) -> [f64; 2] {
-    let mut sums = [[0.0_f64; 16]; 2];
-    let mut add = |model: &[f32], base: &[f32], keep: &[u32]| {
-        for (l, ((x, b), k)) in model.iter().zip(base).zip(keep).enumerate() {
-            let magnitude = f64::from((x - b).abs());
-            sums[0][l] += magnitude;
-            sums[1][l] += if *k != 0 { magnitude } else { 0.0 };
+    // Eight f32 terms a lane, then on in f64: the partial sums are exact to a few units in the last place of f32, which the
+    // factor made from them is rounded to.
+    const LANES: usize = 16;
+    let mut sums = [[0.0_f64; LANES]; 2];
+    for ((model, base), keep) in model.chunks(8 * LANES).zip(base.chunks(8 * LANES)).zip(keep.chunks(8 * LANES)) {
+        let mut partial = [[0.0_f32; LANES]; 2];
+        let mut add = |model: &[f32], base: &[f32], keep: &[u32]| {
+            for (l, ((x, b), k)) in model.iter().zip(base).zip(keep).enumerate() {
+                let magnitude = (x - b).abs();
+                partial[0][l] += magnitude;
+                partial[1][l] += if *k != 0 { magnitude } else { 0.0 };
+            }
+        };
+        let (models, model) = model.as_chunks::<LANES>();
+        let (bases, base) = base.as_chunks::<LANES>();
+        let (keeps, keep) = keep.as_chunks::<LANES>();
+        for ((model, base), keep) in models.iter().zip(bases).zip(keeps) {
+            add(model, base, keep);
         }
-    };
-    let (models, model) = model.as_chunks::<16>();
-    let (bases, base) = base.as_chunks::<16>();
-    let (keeps, keep) = keep.as_chunks::<16>();
-    for ((model, base), keep) in models.iter().zip(bases).zip(keeps) {
         add(model, base, keep);
+        for (sums, partial) in sums.iter_mut().zip(partial) {
+            sums.iter_mut().zip(partial).for_each(|(sum, p)| *sum += f64::from(p));
+        }
     }
-    add(model, base, keep);
-    sums.map(|lanes| lanes.iter().sum())
+    let sums = sums.map(|lanes| lanes.iter().sum::<f64>());
+    if sums.iter().all(|sum| sum.is_finite()) {
+        return sums;
+    }
+    // Differences near the end of f32's range.
+    let magnitudes = model.iter().zip(base).map(|(x, b)| f64::from((x - b).abs()));
+    magnitudes.zip(keep).fold([0.0; 2], |[all, kept], (d, k)| [all + d, kept + if *k != 0 { d } else { 0.0 }])
 }
 
 /// The ℓ₁ norms of each task vector before and after it is thinned out. One pass.
