@@ -294,6 +294,17 @@ impl Checkpoint {
         self.adapters.push(path.to_owned());
     }
 
+    /// Gives tensors other names, where `rename` returns one; of two tensors that would have the same name the first in
+    /// natural order has it. The files keep theirs.
+    pub fn rename(&mut self, rename: impl Fn(&str) -> Option<String>) {
+        let mut tensors = IndexMap::with_capacity(self.tensors.len());
+        for (name, entry) in std::mem::take(&mut self.tensors) {
+            tensors.entry(rename(&name).unwrap_or(name)).or_insert(entry);
+        }
+        tensors.sort_by(|a, _, b, _| natural_cmp(a, b));
+        self.tensors = tensors;
+    }
+
     /// Takes a tensor out; the file keeps it. Whether there was one.
     pub fn remove(&mut self, name: &str) -> bool {
         self.tensors.shift_remove(name).is_some()

@@ -31,6 +31,9 @@
 //! # Ok::<(), consilience_core::Error>(())
 //! ```
 
+#[cfg(target_endian = "big")]
+compile_error!("weights are mapped as they lie in their files, which is little-endian");
+
 mod adapter;
 mod claim;
 mod computed;
@@ -58,7 +61,7 @@ pub use folder::{ADAPTER, ADAPTER_WEIGHTS, Checkpoint};
 pub use guard::refuse_output_onto_input;
 pub use header::{Header, MAX_HEADER_BYTES, TensorInfo};
 pub use natural::natural_cmp;
-pub use replace::{COMPANION_FILES, Replace};
+pub use replace::{COMPANION_FILES, Replace, TOKENIZER_FILES};
 pub use scratch::Scratch;
 pub use survey::{Comparison, Difference, Distance, Stats, TensorSummary, compare, inspect};
 pub use tied::{EMBEDDINGS, has_head, head_of, is_head};

@@ -16,14 +16,14 @@ pub enum Replace {
     Never,
     /// A model that this library wrote: a folder whose safetensors files are all its own, and which holds nothing
     /// besides but `config.json`, `adapter_config.json`, the index, a model card, what a learned merge
-    /// tells of itself, and [`COMPANION_FILES`].
+    /// tells of itself, [`TOKENIZER_FILES`] and [`COMPANION_FILES`].
     Own,
     /// Any folder of safetensors files with `.json`, `.jinja` and tokenizer files, any safetensors file.
     Models,
 }
 
-/// Files that say how text and pictures go in and out of a model, which lie beside its weights and are carried over.
-pub const COMPANION_FILES: [&str; 20] = [
+/// Files of a model's tokenizer.
+pub const TOKENIZER_FILES: [&str; 12] = [
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
@@ -36,6 +36,10 @@ pub const COMPANION_FILES: [&str; 20] = [
     "merges.txt",
     "chat_template.jinja",
     "chat_template.json",
+];
+
+/// Files beside a model's weights and tokenizer that are carried over: how it generates, how pictures go in.
+pub const COMPANION_FILES: [&str; 8] = [
     "generation_config.json",
     "preprocessor_config.json",
     "processor_config.json",
@@ -127,7 +131,7 @@ fn is_own(path: &Path) -> bool {
 
 fn may_be_ours(path: &Path) -> bool {
     let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
-    path.is_file() && (OWN_FILES.contains(&name) || COMPANION_FILES.contains(&name))
+    path.is_file() && [&OWN_FILES[..], &TOKENIZER_FILES, &COMPANION_FILES].iter().any(|files| files.contains(&name))
 }
 
 fn may_be_of_a_model(path: &Path) -> bool {

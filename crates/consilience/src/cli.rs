@@ -115,6 +115,10 @@ pub struct Merge {
     /// Merge tensors that some models lack from the models that have them; copy them where too few do.
     #[arg(long)]
     pub allow_missing: bool,
+    /// Leave out tensors whose name contains TEXT, such as `classifier` where models have heads of their own; may be given
+    /// several times.
+    #[arg(long, value_name = "TEXT")]
+    pub exclude: Vec<String>,
     /// The largest size of an output file, for example 5GB or 500MB.
     #[arg(long, alias = "max-shard-size", default_value = "5GB", value_name = "SIZE", value_parser = parse_size)]
     pub out_shard_size: u64,

@@ -226,9 +226,7 @@ fn models_that_do_not_go_together_are_refused() {
     let same = changed("same", &|_| {});
     assert!(run(&same, ExtractLora::default()).contains("no tensor differs"));
     let lacking = changed("lacking", &|tensors| drop(tensors.remove(3)));
-    assert!(
-        run(&lacking, ExtractLora::default()).contains("there is no tensor `model.layers.0.self_attn.q_proj.weight`")
-    );
+    assert!(run(&lacking, ExtractLora::default()).contains("missing: `model.layers.0.self_attn.q_proj.weight`"));
     let grown = changed("grown", &|tensors| tensors[1] = ("lm_head.weight".into(), vec![31, 12], noise(&[31, 12], 5)));
     assert!(run(&grown, ExtractLora::default()).contains("[31, 12]"));
     let nan = changed("nan", &|tensors| tensors[1].2[7] = f32::NAN);

@@ -19,6 +19,7 @@ pub fn run(arguments: &cli::Merge, quiet: bool) -> Result<()> {
     let options = MergeOptions {
         allow_nan: arguments.allow_nan,
         allow_missing: arguments.allow_missing,
+        exclude: arguments.exclude.clone(),
         replace: if arguments.force { Replace::Models } else { Replace::Own },
         max_shard_bytes: arguments.out_shard_size,
         seed: Seed(arguments.seed),
@@ -41,7 +42,7 @@ fn one(arguments: &cli::Merge, options: MergeOptions, quiet: bool) -> Result<()>
         return learned::run(config, arguments.config.parent(), options, arguments, quiet);
     }
     let start = Instant::now();
-    let merge = Merge::prepare(&arguments.config, options)?;
+    let merge = Merge::with_config(config, arguments.config.parent(), options)?;
     remark_all(&merge.notes(), quiet);
     let method = merge.config().method.name;
     if arguments.check {

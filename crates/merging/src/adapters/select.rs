@@ -8,6 +8,7 @@ use rayon::prelude::*;
 
 use super::names::{is_embedding, last_part, module_of, prefix_of};
 use crate::merge::is_buffer;
+use crate::merge::layout::missing_tensors;
 
 /// Elements decoded at a time.
 const BLOCK: usize = 1 << 16;
@@ -62,6 +63,8 @@ enum State {
     Tied(&'static str),
     /// There is nothing to do, but something to tell.
     Skipped(String),
+    /// Only the base has it.
+    Missing,
 }
 
 /// Compares the models tensor by tensor, in parallel and in blocks; reads all weights once.
@@ -83,7 +86,7 @@ pub fn select(finetuned: &Checkpoint, base: &Checkpoint, progress: &dyn Progress
         .collect();
     let mut changes = Vec::new();
     let mut selection = Selection::default();
-    let mut faults = Vec::new();
+    let (mut faults, mut missing) = (Vec::new(), Vec::new());
     for (name, state) in names.iter().zip(states) {
         match state {
             Ok(State::Unchanged) => selection.unchanged += 1,
@@ -91,9 +94,15 @@ pub fn select(finetuned: &Checkpoint, base: &Checkpoint, progress: &dyn Progress
             Ok(State::Changed(squares)) => changes.push((*name, *name, Some(squares))),
             Ok(State::New) => changes.push((*name, *name, None)),
             Ok(State::Tied(embeddings)) => changes.push((*name, embeddings, None)),
+            Ok(State::Missing) => missing.push((*name).to_owned()),
             Err(Error::Stopped) => return Err(Error::Stopped),
             Err(fault) => faults.push(fault),
         }
+    }
+    if !missing.is_empty() {
+        let others = format!("{} has", base.label());
+        let help = "an adapter can only be taken from a fine-tune of this very base";
+        faults.push(missing_tensors(finetuned.label(), &missing, &others, help));
     }
     Error::all(faults)?;
     selection.sort_out(&changes, finetuned, base);
@@ -113,16 +122,11 @@ fn state(name: &str, finetuned: &Checkpoint, base: &Checkpoint) -> Result<State>
             }
             match EMBEDDINGS.into_iter().find(|embeddings| finetuned.describe(embeddings).is_some()) {
                 Some(embeddings) => Ok(State::Tied(embeddings)),
-                None => Err(missing(name, finetuned, base)),
+                None => Ok(State::Missing),
             }
         }
-        _ => Err(missing(name, finetuned, base)),
+        _ => Ok(State::Missing),
     }
-}
-
-fn missing(name: &str, finetuned: &Checkpoint, base: &Checkpoint) -> Error {
-    Error::data(finetuned.label(), format!("there is no tensor `{name}`, which {} has", base.label()))
-        .with_help("an adapter can only be taken from a fine-tune of this very base")
 }
 
 fn change(name: &str, new: (&Checkpoint, Tensor<'_>), old: (&Checkpoint, Tensor<'_>)) -> Result<State> {

@@ -6,18 +6,12 @@ use std::path::{Path, PathBuf};
 use consilience_checkpoint::{COMPANION_FILES, Checkpoint, Dtype};
 use serde_json::Value;
 
-use crate::tokenizer;
-
 /// How a model writes text unless told otherwise.
 pub const GENERATION: &str = "generation_config.json";
 
 /// Those of the model's own files that `folder` has: all that are carried over and not the tokenizer's.
 pub fn carried(folder: &Path) -> impl Iterator<Item = (&'static str, PathBuf)> {
-    COMPANION_FILES
-        .into_iter()
-        .filter(|name| !tokenizer::FILES.contains(name))
-        .map(|name| (name, folder.join(name)))
-        .filter(|(_, path)| path.is_file())
+    COMPANION_FILES.into_iter().map(|name| (name, folder.join(name))).filter(|(_, path)| path.is_file())
 }
 
 /// The result's `config.json`: that of the model `donor`, with the merged type, depth and tying.

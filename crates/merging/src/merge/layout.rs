@@ -12,9 +12,11 @@ use crate::config::{self, Inputs, Layout, MergeConfig, ModulePlan, Plan, Positio
 
 /// What is to be decided about tensors beyond what the configuration says.
 #[derive(Clone, Copy, Debug)]
-pub struct Choices {
+pub struct Choices<'o> {
     /// Merge what all models have, copy what only some have.
     pub allow_missing: bool,
+    /// Leave out the tensors whose name contains one of these.
+    pub exclude: &'o [String],
     /// Seed of the random methods.
     pub seed: Seed,
 }
@@ -34,7 +36,7 @@ pub struct Tensors {
 /// Lays out the result of `config` over `checkpoints` (in the order of [`MergeConfig::models`]). Reads headers only.
 ///
 /// Errors: all at once: missing tensors, shapes and types that do not fit, layer ranges, parameters without a value.
-pub fn lay_out(config: &MergeConfig, checkpoints: &[Checkpoint], choices: Choices) -> Result<Tensors> {
+pub fn lay_out(config: &MergeConfig, checkpoints: &[Checkpoint], choices: Choices<'_>) -> Result<Tensors> {
     let mut layout = Builder {
         config,
         checkpoints,
@@ -45,6 +47,7 @@ pub fn lay_out(config: &MergeConfig, checkpoints: &[Checkpoint], choices: Choice
         notes: Vec::new(),
         missing: BTreeMap::new(),
         stacks: BTreeMap::new(),
+        excluded: vec![0; choices.exclude.len()],
     };
     for part in layout.parts()? {
         layout.part(&part)?;
@@ -81,7 +84,7 @@ struct Part {
 struct Builder<'c> {
     config: &'c MergeConfig,
     checkpoints: &'c [Checkpoint],
-    choices: Choices,
+    choices: Choices<'c>,
     tied: bool,
     jobs: BTreeMap<String, Job>,
     faults: Vec<Error>,
@@ -89,6 +92,8 @@ struct Builder<'c> {
     /// For each model, the tensors that it lacks and others have.
     missing: BTreeMap<usize, Vec<String>>,
     stacks: BTreeMap<String, Vec<(usize, usize)>>,
+    /// How many tensors each of the texts of `exclude` left out.
+    excluded: Vec<usize>,
 }
 
 impl Builder<'_> {
@@ -223,6 +228,10 @@ impl Builder<'_> {
 
     /// Lays out one output tensor from the tensors of these names in the sources of its slice.
     fn tensor(&mut self, spot: &Spot<'_>, name: String, names_in: Vec<String>) {
+        if let Some(left_out) = self.choices.exclude.iter().position(|text| name.contains(text.as_str())) {
+            self.excluded[left_out] += 1;
+            return;
+        }
         let mut present = Vec::new();
         let mut absent = Vec::new();
         for (source, input) in names_in.iter().enumerate() {
@@ -287,7 +296,7 @@ impl Builder<'_> {
             let vocabulary = if names::is_vocabulary(&name) {
                 "the vocabularies differ in size: `tokenizer_source: union` joins them, `tokenizer_source: base` keeps the base's"
             } else {
-                "only models of one architecture and size can be merged"
+                "only models of one architecture and size can be merged; --exclude TEXT leaves tensors out, such as heads"
             };
             self.faults.push(
                 Error::data(format!("tensor `{name}`"), format!("the shapes differ: {}, {}", of(0), of(odd)))
@@ -342,24 +351,19 @@ impl Builder<'_> {
 
     fn finish(mut self) -> Result<Tensors> {
         for (model, missing) in &self.missing {
-            let path = self.checkpoints[*model].label();
-            let shown = 12;
-            let more =
-                if missing.len() > shown { format!(" and {} more", missing.len() - shown) } else { String::new() };
-            let names = list(missing.iter().take(shown).map(String::as_str));
             let help =
                 "merge models of one architecture, or give --allow-missing to merge what all have and copy the rest";
-            self.faults.push(
-                Error::data(
-                    path,
-                    format!(
-                        "{} of the tensors that other models have {} missing: {names}{more}",
-                        missing.len(),
-                        if missing.len() == 1 { "is" } else { "are" }
-                    ),
-                )
-                .with_help(help),
-            );
+            let path = self.checkpoints[*model].label();
+            self.faults.push(missing_tensors(path, missing, "other models have", help));
+        }
+        for (text, count) in self.choices.exclude.iter().zip(&self.excluded) {
+            match count {
+                0 => {
+                    self.notes.push(format!("no tensor has `{text}` in its name: --exclude leaves nothing out for it"))
+                }
+                1 => self.notes.push(format!("1 tensor with `{text}` in its name is left out")),
+                _ => self.notes.push(format!("{count} tensors with `{text}` in their names are left out")),
+            }
         }
         if self.jobs.is_empty() && self.faults.is_empty() {
             self.faults.push(Error::data("the merge", "no tensor is left to write"));
@@ -370,6 +374,19 @@ impl Builder<'_> {
         let untied = !self.tied && jobs.iter().any(|job| is_head(&job.name));
         Ok(Tensors { jobs, notes: self.notes, stacks: self.stacks, untied })
     }
+}
+
+/// The report of what a model lacks that `others` (`other models have`): the first names, and how many more.
+pub fn missing_tensors(model: String, names: &[String], others: &str, help: &str) -> Error {
+    const SHOWN: usize = 12;
+    let more = match names.len() {
+        0..=SHOWN => String::new(),
+        count => format!(" and {} more", count - SHOWN),
+    };
+    let verb = if names.len() == 1 { "is" } else { "are" };
+    let shown = list(names.iter().take(SHOWN).map(String::as_str));
+    let problem = format!("{} of the tensors that {others} {verb} missing: {shown}{more}", names.len());
+    Error::data(model, problem).with_help(help)
 }
 
 /// Where in the configuration a fault stands, or what it says where it has no place.

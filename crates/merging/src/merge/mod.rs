@@ -21,6 +21,7 @@ mod job;
 mod kernel;
 pub(crate) mod layout;
 pub(crate) mod names;
+mod prefix;
 #[cfg(test)]
 mod reference;
 
@@ -45,6 +46,8 @@ pub struct MergeOptions {
     pub allow_nan: bool,
     /// Merge the tensors that all models have, and copy what only some have. Default: no.
     pub allow_missing: bool,
+    /// Leave out the tensors whose name contains one of these texts: the heads of classifiers, for instance. Default: none.
+    pub exclude: Vec<String>,
     /// What may be replaced. Default: an output of this library.
     pub replace: Replace,
     /// The largest file to write, in bytes. Default: 5 GB.
@@ -62,6 +65,7 @@ impl Default for MergeOptions {
         Self {
             allow_nan: false,
             allow_missing: false,
+            exclude: Vec::new(),
             replace: Replace::Own,
             max_shard_bytes: 5_000_000_000,
             seed: Seed(0),
@@ -104,13 +108,18 @@ impl Merge {
     /// Errors: every fault of the configuration at once; otherwise every model that is missing or malformed; otherwise
     /// every tensor that does not fit.
     pub fn prepare(path: &Path, options: MergeOptions) -> Result<Self> {
-        let config = MergeConfig::read(path)?;
-        Self::of(config, path.parent(), options, &|path| Checkpoint::open(path))
+        Self::with_config(MergeConfig::read(path)?, path.parent(), options)
+    }
+
+    /// As [`Merge::prepare`] for a configuration that has been read; relative paths count from the current folder, or else
+    /// from `folder`.
+    pub fn with_config(config: MergeConfig, folder: Option<&Path>, options: MergeOptions) -> Result<Self> {
+        Self::of(config, folder, options, &|path| Checkpoint::open(path))
     }
 
     /// As [`Merge::prepare`] for a configuration's text; relative paths count from the current folder.
     pub fn parse(name: &str, text: &str, options: MergeOptions) -> Result<Self> {
-        Self::of(MergeConfig::parse(Source::new(name, text))?, None, options, &|path| Checkpoint::open(path))
+        Self::with_config(MergeConfig::parse(Source::new(name, text))?, None, options)
     }
 
     /// The merge of `config`, whose models `open` opens: from the disk, or planned ones.
@@ -135,6 +144,7 @@ impl Merge {
             }
         }
         Error::all(faults)?;
+        notes.extend(prefix::align(&config, &mut checkpoints));
         let tokenizer_from = lone_tokenizer(&config, folder, &checkpoints)?;
         let alignment = match tokenizer_from {
             Some(_) => None,
@@ -149,7 +159,7 @@ impl Merge {
             Some(ChatTemplate::Text(text)) => Some(text.clone()),
             None => None,
         };
-        let choices = Choices { allow_missing: options.allow_missing, seed: options.seed };
+        let choices = Choices { allow_missing: options.allow_missing, exclude: &options.exclude, seed: options.seed };
         let mut tensors = layout::lay_out(&config, &checkpoints, choices)?;
         tensors.notes.splice(0..0, notes);
         Ok(Self { config, checkpoints, tensors, tokenizer_from, alignment, chat, options })

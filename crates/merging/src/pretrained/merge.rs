@@ -74,6 +74,13 @@ impl LearnedMerge {
 
     /// As [`LearnedMerge::prepare`], with a configuration that has been read, and the device to run on.
     pub fn of(config: MergeConfig, folder: Option<&Path>, options: MergeOptions, device: Device) -> Result<Self> {
+        if let Some(text) = options.exclude.first() {
+            let wanted = format!(
+                "nothing with `{}`, which keeps what its network does not use as the base has it",
+                config.method.name
+            );
+            return Err(Error::parameter("--exclude", text, wanted));
+        }
         let mut notes = Vec::new();
         let mut faults = Vec::new();
         let mut opened = Vec::new();

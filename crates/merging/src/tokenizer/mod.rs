@@ -37,18 +37,4 @@ pub use vocabulary::{AddedToken, Vocabulary};
 /// The file that holds a tokenizer whole.
 const TOKENIZER: &str = "tokenizer.json";
 
-/// The files that say how text goes in and out; all others beside the weights belong to the model.
-pub const FILES: [&str; 12] = [
-    TOKENIZER,
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "tokenizer.model",
-    "spiece.model",
-    "sentencepiece.bpe.model",
-    "vocab.json",
-    "vocab.txt",
-    "merges.txt",
-    "chat_template.jinja",
-    "chat_template.json",
-];
+pub use consilience_checkpoint::TOKENIZER_FILES as FILES;
