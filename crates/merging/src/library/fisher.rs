@@ -136,25 +136,47 @@ where
     M: Classifier,
     M::Input: Batch,
 {
-    let mut sum = Parameters::zeros(Arc::clone(theta.layout()));
-    let mut examples = 0;
+    let mut squares = Squares::under(theta);
     for batch in batches {
         if progress.stopped() {
             return Err(Error::Stopped);
         }
-        examples += batch.count();
+        let examples = batch.count();
         let (_, gradient) = value_and_gradient(module, theta, |module| {
             let log_p = log_softmax(module.logits(batch), 1);
             (log_p.clone().detach().mul_scalar(0.5).exp() * log_p).sum()
         })?;
-        sum.values_mut().iter_mut().zip(gradient.values()).for_each(|(sum, g)| *sum += g * g);
+        squares.add(&gradient, examples);
         progress.advance(1);
     }
-    if examples == 0 {
-        return Err(Error::data("batches", "no examples, wanted at least one"));
+    squares.mean()
+}
+
+/// Squared gradients, added up.
+struct Squares {
+    sum: Parameters,
+    examples: usize,
+}
+
+impl Squares {
+    fn under(theta: &Parameters) -> Self {
+        Self { sum: Parameters::zeros(Arc::clone(theta.layout())), examples: 0 }
     }
-    sum.scale(1.0 / examples as f32);
-    Ok(sum)
+
+    /// Adds the squares of one gradient, which stands for so many examples.
+    fn add(&mut self, gradient: &Parameters, examples: usize) {
+        self.sum.values_mut().iter_mut().zip(gradient.values()).for_each(|(sum, g)| *sum += g * g);
+        self.examples += examples;
+    }
+
+    /// The sum divided by the number of examples.
+    fn mean(mut self) -> Result<Parameters> {
+        if self.examples == 0 {
+            return Err(Error::data("batches", "no examples, wanted at least one"));
+        }
+        self.sum.scale(1.0 / self.examples as f32);
+        Ok(self.sum)
+    }
 }
 
 /// The empirical diagonal Fisher information about the parameters of `module` at `theta`: the mean over labelled examples
@@ -189,8 +211,7 @@ where
     M: Classifier,
     M::Input: Batch,
 {
-    let mut sum = Parameters::zeros(Arc::clone(theta.layout()));
-    let mut examples = 0_usize;
+    let mut squares = Squares::under(theta);
     for (batch, labels) in batches {
         if batch.count() != labels.len() {
             return Err(Error::shape("labels", [labels.len()], format!("[{}], one an example", batch.count())));
@@ -213,16 +234,11 @@ where
             if let Some(fault) = fault {
                 return Err(fault);
             }
-            sum.values_mut().iter_mut().zip(gradient.values()).for_each(|(sum, g)| *sum += g * g);
-            examples += 1;
+            squares.add(&gradient, 1);
         }
         progress.advance(1);
     }
-    if examples == 0 {
-        return Err(Error::data("batches", "no examples, wanted at least one"));
-    }
-    sum.scale(1.0 / examples as f32);
-    Ok(sum)
+    squares.mean()
 }
 
 #[cfg(test)]
