@@ -1,10 +1,12 @@
 //! Model folders beside what another implementation makes of them.
 
 use std::path::Path;
+use std::process::Command;
 
 use burn::tensor::{Device, Tensor};
 use consilience_checkpoint::Checkpoint;
 use consilience_core::Samples;
+use consilience_core::testing::python;
 use consilience_nn::pretrained::{Family, Pretrained, TaskHead};
 use consilience_nn::{Batch, Head, Network, Parameters, Untapped};
 
@@ -94,4 +96,27 @@ pub fn read(file: &Checkpoint, name: &str) -> (Vec<usize>, Vec<f32>) {
     let mut values = vec![0.0; tensor.view().len()];
     tensor.view().read(0, &mut values);
     (tensor.view().shape().to_vec(), values)
+}
+
+/// Runs `check` on the folder of every case: of the stored references.
+pub fn on_references(cases: &[&str], check: impl Fn(&Path)) {
+    let references = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference");
+    cases.iter().for_each(|case| check(&references.join(case)));
+}
+
+/// Runs `check` on the folder of every case: of new models, which the script `python/{script}` makes with transformers.
+/// Says so where there is no Python with that package.
+pub fn on_new_models(script: &str, cases: &[&str], check: impl Fn(&Path)) {
+    let python = match python(&["torch==2.15.0", "transformers==5.23.0", "safetensors"]) {
+        Ok(python) => python,
+        Err(reason) => return println!("skipped: {reason}"),
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python").join(script);
+    for seed in ["1", "2"] {
+        let folder = folder.path().join(seed);
+        let output = Command::new(&python).arg(&script).arg(&folder).arg(seed).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        cases.iter().for_each(|case| check(&folder.join(case)));
+    }
 }

@@ -2,12 +2,10 @@
 //! makes anew.
 
 use std::path::Path;
-use std::process::Command;
 
-use crate::agreement::{assert_close, assert_comes_back, read};
+use crate::agreement::{assert_close, assert_comes_back, on_new_models, on_references, read};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use consilience_checkpoint::Checkpoint;
-use consilience_core::testing::python;
 use consilience_core::{Samples, Silent};
 use consilience_nn::pretrained::{Family, Llama, Pretrained, T5, Tokens, perplexity};
 use consilience_nn::{Batch, Classifier};
@@ -17,31 +15,12 @@ const CASES: [&str; 7] = ["llama", "llama_biased", "mistral", "qwen2", "qwen3", 
 
 #[test]
 fn decoders_agree_with_the_stored_references() {
-    let references = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference");
-    for case in CASES {
-        check(&references.join(case));
-    }
+    on_references(&CASES, check);
 }
 
 #[test]
 fn decoders_agree_with_transformers_on_new_models() {
-    let python = match python(&["torch==2.15.0", "transformers==5.23.0", "safetensors"]) {
-        Ok(python) => python,
-        Err(reason) => {
-            println!("skipped: {reason}");
-            return;
-        }
-    };
-    let folder = tempfile::tempdir().unwrap();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/decoders.py");
-    for seed in ["1", "2"] {
-        let folder = folder.path().join(seed);
-        let output = Command::new(&python).arg(&script).arg(&folder).arg(seed).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        for case in CASES {
-            check(&folder.join(case));
-        }
-    }
+    on_new_models("decoders.py", &CASES, check);
 }
 
 /// Opens the model in `folder`, and compares its logits with `expected.safetensors` there.
