@@ -42,8 +42,8 @@ pub fn merge(base: &Net, experts: &[Net], tasks: &[Task], seed: Seed, progress: 
     add("Fisher merging", FisherMerging::default().merge(&pool, &information)?, vec![]);
     add("RegMean", RegMean::default().merge(&pool, &grams)?, vec![]);
 
-    let inputs = tasks.iter().map(|task| task.adapt.clone()).collect();
-    let objective = EntropyObjective::shared(base.clone(), inputs, 16, seed.derive("adaptation"))?;
+    let networks = tasks.iter().map(|task| (task.on(base), task.adapt.clone())).collect();
+    let objective = EntropyObjective::new(networks, 16, seed.derive("adaptation"))?;
     let ada = |granularity, steps| AdaMerging { granularity, steps, ..AdaMerging::default() };
     for (method, granularity) in
         [("AdaMerging, task-wise", Granularity::TaskWise), ("AdaMerging, layer-wise", Granularity::LayerWise)]

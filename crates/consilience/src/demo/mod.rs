@@ -134,8 +134,9 @@ fn write(out: &Path, tasks: &[String], rows: &[Row], curves: &[Series]) -> Resul
     report
         .paragraph(
             "One small network was trained briefly on six picture tasks, then six copies of it were trained further, one on each \
-             task alone. Every method below makes one network of the same size out of these. Merges on disk are those of \
-             `consilience merge`; learned ones see unlabelled pictures of each task.",
+             task alone. A task is a data set seen through a window of its own, a fixed random mixture of the pixels, so that \
+             experts want different things of the same weights. Every method below makes one network of the same size out of \
+             these. Merges on disk are those of `consilience merge`; learned ones see unlabelled pictures of each task.",
         )
         .figure(bars, "Mean test accuracy; slerp, nuslerp, nearswap, arcee_fusion and passthrough take one or two of the experts.")
         .table(table(tasks, rows))
