@@ -19,10 +19,13 @@ check: ## format and lints
 claims: ## run every published claim at full scale and rewrite docs/claims.md
 	$(CARGO) run --release -- claim --all --scale full --out claims-out --markdown docs/claims.md
 
-bench: ## side by side with mergekit, as ratios
+bench: ## side by side with mergekit, peft and PyTorch, as ratios; memory ceilings; timings of the library
 	$(CARGO) build --release --workspace --examples --bins
 	$(PYTHON) bench/run.py
 	$(PYTHON) bench/lora.py
+	$(PYTHON) bench/learned.py
+	$(PYTHON) bench/memory.py
+	$(CARGO) bench -p consilience-merging --bench merging -- --quick
 
 parity: ## the same results as mergekit, on random checkpoints
 	$(CARGO) build --release
