@@ -170,13 +170,22 @@ impl Checkpoint {
     /// So that merges of results that do not exist yet can be checked.
     pub fn planned(path: &Path, config: Option<Value>, layout: Vec<TensorLayout>) -> Self {
         let recipe: Arc<dyn Compute> = Arc::new(Planned(path.to_owned()));
-        let entry = |tensor: TensorLayout| {
-            let recipe = recipe.clone();
+        let tensors = layout.into_iter().map(|tensor| (tensor, recipe.clone()));
+        Self { folder: true, ..Self::computed(path, config, tensors) }
+    }
+
+    /// A model whose tensors are all computed when they are read, each by its recipe. `path` is where its tokenizer and its
+    /// like are; `config` is its `config.json`.
+    pub fn computed(
+        path: &Path,
+        config: Option<Value>,
+        tensors: impl IntoIterator<Item = (TensorLayout, Arc<dyn Compute>)>,
+    ) -> Self {
+        let entry = |(tensor, recipe): (TensorLayout, Arc<dyn Compute>)| {
             (tensor.name, Entry::Computed { dtype: tensor.dtype, shape: tensor.shape, recipe, under: None })
         };
-        let tensors = layout.into_iter().map(entry).collect();
-        let parts = Assembled { config, files: Vec::new(), tensors, notes: Vec::new() };
-        Self { folder: true, ..Self::assembled(path, parts) }
+        let tensors = tensors.into_iter().map(entry).collect();
+        Self::assembled(path, Assembled { config, files: Vec::new(), tensors, notes: Vec::new() })
     }
 
     /// The folder or file that was opened.

@@ -61,7 +61,7 @@ pub use folder::{ADAPTER, ADAPTER_WEIGHTS, Checkpoint};
 pub use guard::refuse_output_onto_input;
 pub use header::{Header, MAX_HEADER_BYTES, TensorInfo};
 pub use natural::natural_cmp;
-pub use replace::{COMPANION_FILES, Replace, TOKENIZER_FILES};
+pub use replace::{COMPANION_FILES, Replace, TOKENIZER_FILES, may_replace};
 pub use scratch::Scratch;
 pub use survey::{Comparison, Difference, Distance, Stats, TensorSummary, compare, inspect};
 pub use tied::{EMBEDDINGS, has_head, head_of, is_head};

@@ -16,7 +16,7 @@ pub enum Replace {
     Never,
     /// A model that this library wrote: a folder whose safetensors files are all its own, and which holds nothing
     /// besides but `config.json`, `adapter_config.json`, the index, a model card, what a learned merge
-    /// tells of itself, [`TOKENIZER_FILES`] and [`COMPANION_FILES`].
+    /// or a search tells of itself, [`TOKENIZER_FILES`] and [`COMPANION_FILES`].
     Own,
     /// Any folder of safetensors files with `.json`, `.jinja` and tokenizer files, any safetensors file.
     Models,
@@ -51,7 +51,7 @@ pub const COMPANION_FILES: [&str; 8] = [
 ];
 
 /// What a merge, or an extracted adapter, adds of its own.
-const OWN_FILES: [&str; 9] = [
+const OWN_FILES: [&str; 11] = [
     "config.json",
     INDEX,
     "README.md",
@@ -61,10 +61,14 @@ const OWN_FILES: [&str; 9] = [
     "merging_weights.svg",
     "entropy.svg",
     "mean_mask.svg",
+    "search.json",
+    "search.svg",
 ];
 
 /// Checks that an output may take the place of `target`, a file where `single`, a folder otherwise.
-pub(crate) fn may_replace(target: &Path, single: bool, replace: Replace) -> Result<()> {
+///
+/// Errors: what `replace` does not let go, a link, a folder for a file or the other way round, each with what to do.
+pub fn may_replace(target: &Path, single: bool, replace: Replace) -> Result<()> {
     let kind = match std::fs::symlink_metadata(target) {
         Ok(kind) => kind,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),

@@ -27,6 +27,18 @@ pub struct TensorLayout {
     pub shape: Vec<usize>,
 }
 
+impl TensorLayout {
+    /// The number of its elements.
+    pub fn elements(&self) -> u64 {
+        self.shape.iter().map(|extent| *extent as u64).product()
+    }
+
+    /// Bytes that it takes.
+    pub fn bytes(&self) -> u64 {
+        self.elements() * self.dtype.size() as u64
+    }
+}
+
 /// How to write.
 #[derive(Clone, Debug)]
 pub struct WriterOptions {

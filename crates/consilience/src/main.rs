@@ -4,6 +4,7 @@ mod bar;
 mod cli;
 mod commands;
 mod demo;
+mod device;
 mod terminal;
 
 use std::process::ExitCode;
@@ -38,6 +39,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::ExtractLora(arguments) => commands::adapters::extract(&arguments, quiet)?,
         Command::MergeLora(arguments) => commands::adapters::merge(&arguments, quiet)?,
         Command::Evaluate(arguments) => commands::evaluate::run(&arguments, quiet)?,
+        Command::Search(arguments) => commands::search::run(&arguments, quiet)?,
         Command::Methods(arguments) => commands::methods::run(&arguments)?,
         Command::Claim(arguments) => return commands::claim::run(&arguments, quiet),
         Command::Data(arguments) => commands::data::run(&arguments, quiet)?,

@@ -2,60 +2,9 @@
 
 mod support;
 
-use std::path::{Path, PathBuf};
-
-use consilience_checkpoint::{Checkpoint, CheckpointWriter, Dtype, TensorLayout, WriterOptions};
 use predicates::prelude::PredicateBooleanExt;
 use predicates::str::contains;
-use support::Scene;
-
-/// A tiny classifier of texts, `base`, two fine-tunes of it, and the tasks `a` and `b`.
-fn scene() -> Scene {
-    let scene = Scene::new();
-    for (name, change) in [("base", 0.0), ("first", 0.3), ("second", -0.4)] {
-        model(&scene.path(name), change);
-    }
-    let words = ["red", "green", "blue", "one", "two"];
-    for (task, offset) in [("a", 0), ("b", 3)] {
-        let lines = (0..12).map(|i| {
-            let text: Vec<&str> = (0..3).map(|k| words[(i * (k + 2) + offset) % words.len()]).collect();
-            format!("{{\"text\": \"{}\", \"label\": {}}}\n", text.join(" "), (i + offset) % 3)
-        });
-        scene.write(&format!("{task}.jsonl"), lines.collect::<String>());
-    }
-    scene
-}
-
-/// The reference model of the crate `nn` with all weights moved, and a vocabulary of words beside it.
-fn model(folder: &Path, change: f32) {
-    let reference = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../nn/tests/reference/bert_classifier");
-    let stored = Checkpoint::open(reference.join("model.safetensors")).unwrap();
-    let tensors: Vec<(String, Vec<usize>)> =
-        stored.names().map(|name| (name.to_owned(), stored.describe(name).unwrap().shape.to_vec())).collect();
-    let layout = tensors.iter().map(|(name, shape)| TensorLayout {
-        name: name.clone(),
-        dtype: Dtype::F32,
-        shape: shape.clone(),
-    });
-    let writer = CheckpointWriter::create(folder, layout.collect(), WriterOptions::default()).unwrap();
-    for (place, (name, _)) in tensors.iter().enumerate() {
-        let view = stored.stored(name).unwrap();
-        let mut values = vec![0.0; view.len()];
-        view.read(0, &mut values);
-        // Different entries move by different amounts; the head stays.
-        if !name.starts_with("classifier") {
-            values.iter_mut().enumerate().for_each(|(i, value)| *value += change * ((i + place) as f32).sin());
-        }
-        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        writer.write(place, 0, &bytes).unwrap();
-    }
-    let config = std::fs::read(reference.join("config.json")).unwrap();
-    writer.add_file("config.json", &config).unwrap();
-    let special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
-    let words = ["red", "green", "blue", "one", "two"];
-    writer.add_file("vocab.txt", [special, words].concat().join("\n").as_bytes()).unwrap();
-    writer.finish().unwrap();
-}
+use support::classifiers;
 
 fn config(method: &str, parameters: &str) -> String {
     format!(
@@ -66,11 +15,12 @@ fn config(method: &str, parameters: &str) -> String {
 
 #[test]
 fn every_method_writes_a_model_that_can_be_evaluated() {
-    let scene = scene();
+    let scene = classifiers();
     for (method, parameters, beside) in [
         ("fisher", "examples: 6, batch: 3", &[][..]),
         ("fisher", "examples: 6, exact: false", &[]),
         ("fisher", "examples: 6, labels: true", &[]),
+        ("fisher", "examples: 6, draws: 2", &[]),
         ("regmean", "examples: 8", &[]),
         ("adamerging", "steps: 3, batch: 4", &["entropy.svg", "merging_weights.json", "merging_weights.svg"]),
         ("adamerging", "steps: 3, layer_wise: false", &["entropy.svg", "merging_weights.json"]),
@@ -110,7 +60,7 @@ fn every_method_writes_a_model_that_can_be_evaluated() {
 
 #[test]
 fn the_same_seed_gives_the_same_bytes() {
-    let scene = scene();
+    let scene = classifiers();
     let yaml = config("concrete_task_arithmetic", "steps: 4, batch: 4");
     scene.merge(&yaml, ["--seed", "3"]).assert().success();
     let first = scene.files("out");
@@ -122,7 +72,7 @@ fn the_same_seed_gives_the_same_bytes() {
 
 #[test]
 fn what_is_needed_is_told_before_anything_runs() {
-    let scene = scene();
+    let scene = classifiers();
     scene.write("merge.yml", config("concrete_task_arithmetic", "steps: 3"));
     let checked = scene.consilience(["merge", "--check", "merge.yml"]).assert().success();
     checked.stdout(contains("no faults").and(contains("parameters 9 times in f32")).and(contains("3 gradients")));
@@ -133,7 +83,7 @@ fn what_is_needed_is_told_before_anything_runs() {
 
 #[test]
 fn faults_are_told_and_leave_nothing() {
-    let scene = scene();
+    let scene = classifiers();
     let good = config("adamerging", "steps: 2");
     for (yaml, says) in [
         (good.split("data:").next().unwrap().to_owned(), "there is no `data` to run them on"),
@@ -162,4 +112,60 @@ fn faults_are_told_and_leave_nothing() {
     scene.merge(&good, []).assert().code(1).stderr(contains("model_type").and(contains("mamba")));
     scene.consilience(["evaluate", "--data", "merge.yml", "base"]).assert().code(1).stderr(contains("mamba"));
     scene.consilience(["evaluate", "--data", "nothing.yml", "base"]).assert().code(1);
+}
+
+#[test]
+fn learned_merges_stand_among_others_in_one_file() {
+    let scene = classifiers();
+    let learned = config("adamerging", "steps: 3, batch: 4");
+    let last = "merge_method: linear\nmodels:\n- {model: ada, parameters: {weight: 1}}\n\
+                - {model: second, parameters: {weight: 3}}\n";
+    let chain = format!("name: ada\n{learned}---\n{last}");
+    scene.write("merge.yml", &chain);
+    let check = scene.consilience(["merge", "--check", "merge.yml"]).assert().success();
+    check.stdout(
+        contains("no faults in 2 merges")
+            .and(contains("ada: adamerging would give").and(contains("3 gradients")))
+            .and(contains("the final merge: linear would give")),
+    );
+    let run = scene.merge(&chain, []).assert().success();
+    run.stdout(contains("by adamerging").and(contains("by linear"))).stderr(contains("entropy of the base"));
+    assert!(!scene.names().iter().any(|name| name.starts_with('.')), "{:?}", scene.names());
+    scene.write("first.yml", &learned);
+    scene.write("last.yml", last);
+    scene.consilience(["merge", "first.yml", "ada"]).assert().success();
+    scene.consilience(["merge", "last.yml", "apart"]).assert().success();
+    assert_eq!(scene.read("out/model.safetensors"), scene.read("apart/model.safetensors"));
+
+    // A kept result is taken again until its examples change. A learned merge may be the last, over results of others.
+    std::fs::remove_dir_all(scene.path("ada")).unwrap();
+    scene.merge(&chain, ["-I", "kept"]).assert().success();
+    assert!(scene.path("kept/ada/merging_weights.json").is_file());
+    scene.merge(&chain, ["-I", "kept"]).assert().success().stdout(contains("ada: taken as it is from kept/ada"));
+    let text = std::fs::read_to_string(scene.path("a.jsonl")).unwrap();
+    scene.write("a.jsonl", text + "{\"text\": \"red\"}\n");
+    scene.merge(&chain, ["-I", "kept"]).assert().success().stdout(contains("taken as it is").not());
+    let turned = format!(
+        "name: half\n{}---\n{}",
+        last.replace("model: ada", "model: base"),
+        learned.replace("model: second", "model: half")
+    );
+    scene.merge(&turned, []).assert().success().stdout(contains("half: ").and(contains("out: ")));
+}
+
+#[test]
+fn faults_of_learned_merges_in_a_file_come_before_any_merge() {
+    let scene = classifiers();
+    let last = "merge_method: linear\nmodels:\n- {model: first, parameters: {weight: 1}}\n";
+    let chain =
+        format!("name: half\n{last}---\n{}", config("adamerging", "steps: 3").replace("model: second", "model: half"));
+    for (from, to, says) in [
+        ("b.jsonl", "missing.jsonl", "there is nothing at `missing.jsonl`"),
+        ("steps: 3", "steps: 0", "`steps` = 0"),
+        ("model: half", "model: hlf", "did you mean the merge `half` of this file?"),
+    ] {
+        let run = scene.merge(&chain.replace(from, to), ["-I", "kept"]).assert().code(1).stdout("");
+        run.stderr(contains(says));
+        assert!(!scene.path("kept").exists(), "{to}");
+    }
 }

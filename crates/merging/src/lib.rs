@@ -8,7 +8,7 @@
 //! | [`config`], [`yaml`] | those configurations, in mergekit's format |
 //! | [`tokenizer`] | models with different vocabularies: joined tokenizers, embeddings to match |
 //! | [`pretrained`] | learned merges of model folders, and the evaluation of models |
-//! | [`tasks`] | the examples of tasks: images, arrays, texts |
+//! | [`search`] | the search for a merge's parameters, scored on examples |
 //! | [`kernels`] | what is done to each tensor on the way |
 //! | [`library`] | networks in memory, by closed forms: averages, task arithmetic, TIES, DARE, Fisher, RegMean |
 //! | [`learned`] | networks in memory, learned from unlabelled inputs: AdaMerging, Concrete task arithmetic, Concrete AdaMerging |
@@ -43,12 +43,14 @@
 pub mod adapters;
 mod claims;
 pub mod config;
+mod file_state;
 pub mod kernels;
 pub mod learned;
 pub mod library;
 pub mod merge;
 pub mod multi;
 pub mod pretrained;
+pub mod search;
 pub mod tasks;
 pub mod tokenizer;
 pub mod yaml;

@@ -4,7 +4,6 @@ use consilience_core::report::Table;
 use consilience_core::{Result, Seed};
 use consilience_merging::pretrained::{Evaluation, ModelScores};
 
-use super::device;
 use crate::bar::Bar;
 use crate::cli;
 use crate::terminal::{json, say};
@@ -14,7 +13,7 @@ pub fn run(arguments: &cli::Evaluate, quiet: bool) -> Result<()> {
     let mut evaluation = Evaluation::read(&arguments.data)?;
     evaluation.batch = arguments.batch;
     evaluation.seed = Seed(arguments.seed);
-    evaluation.device = device(arguments.device);
+    evaluation.device = arguments.device.open()?;
     let bar = Bar::new(quiet);
     let scores = arguments.models.iter().map(|model| evaluation.of(model, &bar)).collect::<Result<Vec<_>>>()?;
     if arguments.json {

@@ -6,9 +6,8 @@ use std::time::Instant;
 use consilience_core::{Error, Result};
 use consilience_merging::config::MergeConfig;
 use consilience_merging::merge::MergeOptions;
-use consilience_merging::pretrained::LearnedMerge;
+use consilience_merging::pretrained::{LearnedMerge, Plan};
 
-use super::device;
 use crate::bar::Bar;
 use crate::cli;
 use crate::terminal::{bytes, count, remark, say};
@@ -22,19 +21,13 @@ pub fn run(
     quiet: bool,
 ) -> Result<()> {
     let start = Instant::now();
-    let merge = LearnedMerge::of(config, folder, options, device(arguments.device))?;
+    let merge = LearnedMerge::of(config, folder, options, arguments.device.open()?)?;
     let method = merge.config().method.name;
     let plan = merge.plan();
     if !quiet {
         merge.notes().iter().for_each(|note| remark(format_args!("note: {note}")));
     }
-    let needs = format!(
-        "{method} holds {} parameters {} times in f32, {}, and the activations of a batch; it takes {} gradients",
-        count(plan.parameters),
-        plan.sets,
-        bytes(plan.bytes),
-        plan.gradients,
-    );
+    let needs = needs(method, &plan);
     if arguments.check {
         if !quiet {
             say(format_args!("{}: no faults; {needs}", arguments.config.display()));
@@ -66,4 +59,15 @@ pub fn run(
         ));
     }
     Ok(())
+}
+
+/// What a merge will need.
+pub fn needs(method: &str, plan: &Plan) -> String {
+    format!(
+        "{method} holds {} parameters {} times in f32, {}, and the activations of a batch; it takes {} gradients",
+        count(plan.parameters),
+        plan.sets,
+        bytes(plan.bytes),
+        plan.gradients,
+    )
 }

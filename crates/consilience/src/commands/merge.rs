@@ -66,7 +66,8 @@ fn one(arguments: &cli::Merge, options: MergeOptions, quiet: bool) -> Result<()>
 }
 
 fn several(arguments: &cli::Merge, config: MultiConfig, merge: MergeOptions, quiet: bool) -> Result<()> {
-    let options = MultiOptions { merge, intermediate: arguments.intermediate_dir.clone() };
+    let device = arguments.device.open()?;
+    let options = MultiOptions { merge, intermediate: arguments.intermediate_dir.clone(), device };
     let mut start = Instant::now();
     let multi = MultiMerge::prepare(config, arguments.config.parent(), options)?;
     remark_all(&multi.notes(), quiet);
@@ -75,12 +76,21 @@ fn several(arguments: &cli::Merge, config: MultiConfig, merge: MergeOptions, qui
             say(format_args!("{}: no faults in {} merges", arguments.config.display(), multi.stages().count()));
             for stage in multi.stages() {
                 let name = stage.name.as_deref().unwrap_or("the final merge");
-                say(format_args!("{name}: {}", plan(stage.method, &stage.summary, stage.input_bytes)));
+                let plan = plan(stage.method, &stage.summary, stage.input_bytes);
+                match stage.learning {
+                    None => say(format_args!("{name}: {plan}")),
+                    Some(learning) => say(format_args!("{name}: {plan}; {}", learned::needs(stage.method, &learning))),
+                }
             }
         }
         return Ok(());
     }
-    multi.run(arguments.out.as_deref(), &Bar::new(quiet), |stage| {
+    let tell = |text: &str| {
+        if !quiet {
+            remark(text);
+        }
+    };
+    multi.run(arguments.out.as_deref(), &Bar::new(quiet), &tell, |stage| {
         match (&stage.name, stage.reused) {
             _ if quiet => {}
             (Some(name), true) => {

@@ -11,13 +11,13 @@ mod learned;
 pub mod merge;
 pub mod methods;
 pub mod pages;
+pub mod search;
 
 use std::path::Path;
 
 use consilience_checkpoint::Checkpoint;
 use consilience_core::Result;
 
-use crate::cli;
 use crate::terminal::remark;
 
 /// Opens `MODEL` or `MODEL+ADAPTER`; tells what is worth telling of the adapters.
@@ -29,11 +29,4 @@ fn open(path: &Path, quiet: bool) -> Result<Checkpoint> {
         }
     }
     Ok(model)
-}
-
-/// The device of a choice.
-fn device(choice: cli::Device) -> burn::tensor::Device {
-    match choice {
-        cli::Device::Cpu => burn::tensor::Device::flex(),
-    }
 }

@@ -8,6 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
+use consilience_checkpoint::{Checkpoint, CheckpointWriter, Dtype, TensorLayout, WriterOptions};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -291,4 +292,52 @@ fn read(path: &Path) -> BTreeMap<String, Tensor> {
         }
     }
     found
+}
+
+/// A tiny classifier of texts, `base`, two fine-tunes of it, and the tasks `a` and `b`.
+pub fn classifiers() -> Scene {
+    let scene = Scene::new();
+    for (name, change) in [("base", 0.0), ("first", 0.3), ("second", -0.4)] {
+        classifier(&scene.path(name), change);
+    }
+    let words = ["red", "green", "blue", "one", "two"];
+    for (task, offset) in [("a", 0), ("b", 3)] {
+        let lines = (0..12).map(|i| {
+            let text: Vec<&str> = (0..3).map(|k| words[(i * (k + 2) + offset) % words.len()]).collect();
+            format!("{{\"text\": \"{}\", \"label\": {}}}\n", text.join(" "), (i + offset) % 3)
+        });
+        scene.write(&format!("{task}.jsonl"), lines.collect::<String>());
+    }
+    scene
+}
+
+/// The reference model of the crate `nn` with all weights moved, and a vocabulary of words beside it.
+fn classifier(folder: &Path, change: f32) {
+    let reference = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../nn/tests/reference/bert_classifier");
+    let stored = Checkpoint::open(reference.join("model.safetensors")).unwrap();
+    let tensors: Vec<(String, Vec<usize>)> =
+        stored.names().map(|name| (name.to_owned(), stored.describe(name).unwrap().shape.to_vec())).collect();
+    let layout = tensors.iter().map(|(name, shape)| TensorLayout {
+        name: name.clone(),
+        dtype: Dtype::F32,
+        shape: shape.clone(),
+    });
+    let writer = CheckpointWriter::create(folder, layout.collect(), WriterOptions::default()).unwrap();
+    for (place, (name, _)) in tensors.iter().enumerate() {
+        let view = stored.stored(name).unwrap();
+        let mut values = vec![0.0; view.len()];
+        view.read(0, &mut values);
+        // Different entries move by different amounts; the head stays.
+        if !name.starts_with("classifier") {
+            values.iter_mut().enumerate().for_each(|(i, value)| *value += change * ((i + place) as f32).sin());
+        }
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        writer.write(place, 0, &bytes).unwrap();
+    }
+    let config = std::fs::read(reference.join("config.json")).unwrap();
+    writer.add_file("config.json", &config).unwrap();
+    let special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
+    let words = ["red", "green", "blue", "one", "two"];
+    writer.add_file("vocab.txt", [special, words].concat().join("\n").as_bytes()).unwrap();
+    writer.finish().unwrap();
 }

@@ -101,7 +101,7 @@ pub(super) fn parameters(reader: &mut Reader<'_>, config: &MergeConfig) {
                 parameters.filter(move |p: &&Parameter| p.default == DefaultValue::Required && p.scope == scope)
             };
             for parameter in required(Scope::Shared) {
-                if !levels.iter().any(|level| sets(level, parameter)) {
+                if !levels.iter().any(|level| sets(level, parameter)) && !reader.assigns(parameter.name, None) {
                     missing(reader, config, parameter, None, config.method_place);
                     return;
                 }
@@ -112,7 +112,10 @@ pub(super) fn parameters(reader: &mut Reader<'_>, config: &MergeConfig) {
                     unused(reader, config, source);
                 }
                 for parameter in required(Scope::Input).chain(required(Scope::NonBase).filter(|_| !is_base)) {
-                    if !sets(&source.parameters, parameter) && !levels.iter().any(|level| sets(level, parameter)) {
+                    if !sets(&source.parameters, parameter)
+                        && !levels.iter().any(|level| sets(level, parameter))
+                        && !reader.assigns(parameter.name, Some(source.model))
+                    {
                         missing(reader, config, parameter, models.get(source.model).copied(), source.place);
                     }
                 }

@@ -29,8 +29,10 @@ mod tests;
 
 pub use methods::{BasePolicy, DefaultValue, METHODS, Method, Parameter, Range, Scope, Type};
 pub use model::{Adapter, Input, Inputs, Layout, MergeConfig, ModelRef, Module, Note, OutputSlice, SliceSource};
+pub(crate) use parameters::parameter_value;
 pub(crate) use parse::Name;
 pub use paths::Located;
+pub(crate) use reader::Assigned;
 pub(crate) use reader::closest;
 pub use resolve::{InputTensor, Resolved, Values};
 pub use setting::{Choice, ParameterValue, Setting, Settings};

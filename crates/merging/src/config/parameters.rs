@@ -7,7 +7,7 @@ use super::{
     methods::Type,
     reader::{Reader, closest, list},
 };
-use crate::yaml::{Mapping, Node, Value};
+use crate::yaml::{Mapping, Node, Scalar, Value};
 
 /// What a `parameters:` belongs to.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -165,7 +165,7 @@ fn value(
         );
         return None;
     };
-    if parameter.kind != Type::Bool && !parameter.range.contains(value.as_f64()) {
+    if !in_range(parameter, value) {
         reader.fault(
             node.place,
             format!("`{name}` = {}: wanted {}", scalar.text, parameter.range),
@@ -174,4 +174,19 @@ fn value(
         return None;
     }
     Some(value)
+}
+
+fn in_range(parameter: &Parameter, value: ParameterValue) -> bool {
+    parameter.kind == Type::Bool || parameter.range.contains(value.as_f64())
+}
+
+/// The value of a parameter that is written `text`, as in a configuration; what is wanted where it is none.
+pub(crate) fn parameter_value(parameter: &Parameter, text: &str) -> Result<ParameterValue, String> {
+    let scalar = Scalar::plain(text).filter(|scalar| !scalar.is_null());
+    let value = scalar.as_ref().and_then(|scalar| lax::coerce(scalar, parameter.kind));
+    match value {
+        None => Err(parameter.kind.describe().to_owned()),
+        Some(value) if !in_range(parameter, value) => Err(parameter.range.to_string()),
+        Some(value) => Ok(value),
+    }
 }

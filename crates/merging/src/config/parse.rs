@@ -8,7 +8,7 @@ use consilience_core::{Error, Result};
 use super::{
     Input, Inputs, Layout, METHODS, MergeConfig, Method, ModelRef, Module, OutputSlice, SliceSource, check, lax, names,
     parameters::{Level, settings},
-    reader::{Reader, closest, given, list},
+    reader::{Assigned, Reader, closest, given, list},
     tasks, tokenizer,
 };
 use crate::yaml::{self, Mapping, Node, Place, Source};
@@ -45,6 +45,19 @@ impl MergeConfig {
     pub fn parse(source: Source) -> Result<Self> {
         let root = yaml::parse(&source)?;
         let mut reader = Reader::new(&source);
+        let config = read(&mut reader, &root, &KEYS);
+        finish(reader, config)
+    }
+
+    /// As [`MergeConfig::parse`] for a configuration whose parameters `assigned` are still to be set, so that none of them is
+    /// missing.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn parse_before(source: &Source, assigned: &[Assigned]) -> Result<Self> {
+        let root = yaml::parse(source)?;
+        let mut reader = Reader::new(source);
+        reader.assigned = assigned;
         let config = read(&mut reader, &root, &KEYS);
         finish(reader, config)
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use consilience_core::{Error, Result};
 
-use super::{MergeConfig, ModelRef, reader::closest};
+use super::{MergeConfig, ModelRef, reader::closest, tokenizer::TOKENIZER_WORDS};
 use crate::yaml::Place;
 
 /// Where a model is.
@@ -51,6 +51,21 @@ impl MergeConfig {
             (Err(path), Err(adapter)) => Err(Error::Several(vec![path, adapter])),
             (Err(fault), _) | (_, Err(fault)) => Err(fault),
         }
+    }
+
+    /// Where the tokenizer's model is, as [`MergeConfig::locate_model`] finds it. What is in neither place may be meant as one of
+    /// the words that stand for others.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn locate_tokenizer(&self, model: &ModelRef, folder: Option<&Path>) -> Result<Located> {
+        self.locate_model(model, folder).map_err(|fault| match closest(&model.path, TOKENIZER_WORDS) {
+            Some(meant) if model.lora.is_none() => {
+                let problem = format!("there is no model `{}` to take the tokenizer from", model.path);
+                self.source.fault(model.place, problem, Some(format!("did you mean `{meant}`?")))
+            }
+            _ => fault,
+        })
     }
 
     /// Looks for one path that stands at `place`: what it is, the path, its version, and what to name instead.

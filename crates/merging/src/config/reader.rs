@@ -8,16 +8,25 @@ use crate::yaml::{Mapping, Node, Place, Source};
 /// A report longer than this helps no one.
 const MOST_FAULTS: usize = 50;
 
+/// A parameter that is set elsewhere than in the text: that of entry `model` of `models`, or for all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Assigned {
+    pub name: String,
+    pub model: Option<usize>,
+}
+
 /// Reads nodes of one source and collects what is wrong with them.
 pub(super) struct Reader<'s> {
     pub source: &'s Source,
     pub notes: Vec<Note>,
+    /// Parameters that will be set before the configuration is used.
+    pub assigned: &'s [Assigned],
     faults: Vec<Error>,
 }
 
 impl<'s> Reader<'s> {
     pub fn new(source: &'s Source) -> Self {
-        Self { source, notes: Vec::new(), faults: Vec::new() }
+        Self { source, notes: Vec::new(), assigned: &[], faults: Vec::new() }
     }
 
     pub fn fault(&mut self, place: Place, problem: impl Into<String>, help: impl Into<String>) {
@@ -28,6 +37,11 @@ impl<'s> Reader<'s> {
 
     pub fn note(&mut self, place: Place, text: impl Into<String>) {
         self.notes.push(Note { place, text: text.into() });
+    }
+
+    /// Whether a parameter will be set for entry `model` of `models`, or for all.
+    pub fn assigns(&self, name: &str, model: Option<usize>) -> bool {
+        self.assigned.iter().any(|other| other.name == name && (other.model.is_none() || other.model == model))
     }
 
     pub fn is_clean(&self) -> bool {

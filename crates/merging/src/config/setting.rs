@@ -1,10 +1,15 @@
 //! One parameter as it is set at one level: a value, a gradient over layers, or values chosen by tensor name.
 
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
 use super::{Parameter, lax, methods::Type};
 use crate::yaml::Place;
 
 /// The value of a parameter.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
 pub enum ParameterValue {
     /// On or off.
     Bool(bool),
@@ -21,6 +26,20 @@ impl ParameterValue {
             ParameterValue::Bool(value) => f64::from(u8::from(value)),
             ParameterValue::Int(value) => value as f64,
             ParameterValue::Float(value) => value,
+        }
+    }
+}
+
+impl fmt::Display for ParameterValue {
+    /// As a configuration has it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ParameterValue::Bool(value) => write!(f, "{value}"),
+            ParameterValue::Int(value) => write!(f, "{value}"),
+            ParameterValue::Float(value) if (1e-6..1e15).contains(&value.abs()) || *value == 0.0 => {
+                write!(f, "{value}")
+            }
+            ParameterValue::Float(value) => write!(f, "{value:e}"),
         }
     }
 }

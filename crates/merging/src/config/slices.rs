@@ -143,7 +143,7 @@ impl MergeConfig {
     }
 
     /// The modules with their slices; whole models become one slice.
-    pub(super) fn modules(&self, layers: &dyn Fn(&ModelRef, Option<&str>) -> usize) -> Vec<ModulePlan> {
+    pub(crate) fn modules(&self, layers: &dyn Fn(&ModelRef, Option<&str>) -> usize) -> Vec<ModulePlan> {
         let models: HashMap<&ModelRef, usize> =
             self.models().into_iter().enumerate().map(|(index, model)| (model, index)).collect();
         match &self.layout {

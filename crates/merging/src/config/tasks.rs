@@ -1,7 +1,7 @@
 //! `data:`: the tasks that learned merges and evaluations run the models on.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use consilience_core::{Error, Result};
 
@@ -17,7 +17,7 @@ pub struct TaskConfig {
     pub name: String,
     /// `model`: the expert of this task, which `fisher` and `regmean` run on its examples.
     pub model: Option<ModelRef>,
-    /// Where the examples are. The path stands as it is written: [`TaskConfig::within`] finds it.
+    /// Where the examples are. The path stands as it is written: [`TaskConfig::find`] finds it.
     pub source: ExampleSource,
     /// `head`: a file of class embeddings or of a classifier, or the folder of a model that has one.
     pub head: Option<String>,
@@ -142,6 +142,33 @@ fn words(reader: &mut Reader<'_>, mapping: &Mapping) -> Vec<String> {
             reader.fault(node.place, problem, "write one word for each class, in the order of the labels");
             Vec::new()
         }
+    }
+}
+
+impl TaskConfig {
+    /// Where `path` is, which the task names as its `what`: as it stands, or else in `folder`, that of the configuration.
+    ///
+    /// # Errors
+    /// When nothing is there.
+    pub fn find(&self, path: &str, what: &str, folder: Option<&Path>) -> Result<PathBuf> {
+        let direct = PathBuf::from(path);
+        let beside = folder.map(|folder| folder.join(path));
+        let found = [Some(direct.clone()), beside].into_iter().flatten().find(|path| path.exists());
+        found.ok_or_else(|| {
+            let problem = format!("`{what}`: there is nothing at `{}`", direct.display());
+            Error::data(format!("task `{}`", self.name), problem)
+                .with_help("relative paths count from the current folder, or else from that of the configuration")
+        })
+    }
+
+    /// The files and folders that the task reads, as [`TaskConfig::find`] finds them: examples, and the head.
+    ///
+    /// # Errors
+    /// When one is not there.
+    pub fn files(&self, folder: Option<&Path>) -> Result<Vec<PathBuf>> {
+        let path = self.source.path.to_string_lossy();
+        let named = [(Some(&*path), "path"), (self.head.as_deref(), "head")];
+        named.into_iter().filter_map(|(path, what)| Some(self.find(path?, what, folder))).collect()
     }
 }
 

@@ -111,6 +111,9 @@ pub(super) fn tokenizer(reader: &mut Reader<'_>, top: &Mapping) -> Option<Tokeni
     })
 }
 
+/// The words that are no path.
+pub(super) const TOKENIZER_WORDS: [&str; 2] = ["union", "base"];
+
 fn source(reader: &mut Reader<'_>, node: &Node, key: &str) -> Option<TokenizerSource> {
     match node.str() {
         Some("union") => Some(TokenizerSource::Union),

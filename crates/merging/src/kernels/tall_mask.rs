@@ -9,7 +9,9 @@ use super::group::{CHUNK, Chunk, Combine, Group, Output};
 /// compression", arXiv 2405.07813).
 ///
 /// A merged task vector τ holds what task i needs at the entries mᵢ where its own task vector is not small against what
-/// the merge changed of it: |τᵢ| ≥ λᵢ |τ − τᵢ|. Either one task's model is written, base + scale · mᵢ ⊙ τ, or what at
+/// the merge changed of it: |τᵢ| ≥ λᵢ |τ − τᵢ|, in f32, with equality as in the paper; the published code has > instead, which
+/// [`TallMask::strict`] gives. The two differ where both sides are the same number: tasks that made the very same change at
+/// λ = 1 (and, at λ = 0, entries that a task did not change), which is common in bf16 models and rare in f32 ones. Either one task's model is written, base + scale · mᵢ ⊙ τ, or what at
 /// least k tasks need ([`Active`]); what none needs is harmful to all, what one alone needs selfish.
 #[derive(Clone, Debug)]
 pub struct TallMask {
@@ -17,6 +19,8 @@ pub struct TallMask {
     pub arithmetic: TaskArithmetic,
     /// λᵢ, one a model, 0 or more: the larger, the fewer entries are active.
     pub mask_lambdas: Vec<f64>,
+    /// Whether an entry at the threshold itself is left out, as in the published code, instead of kept, as in the paper.
+    pub strict: bool,
     /// Which entries of τ join the base.
     pub active: Active,
 }
@@ -49,11 +53,15 @@ impl TallMask {
         };
         let sum = TaskArithmetic { lambda: 1.0, ..self.arithmetic.clone() }.sum(group)?;
         let masks = (first..last).map(|model| (model, self.mask_lambdas[model] as f32)).collect();
-        group.write(output, &Masked { sum, masks, least: least as f32, scale: self.arithmetic.lambda as f32 })
+        let (least, scale) = (least as f32, self.arithmetic.lambda as f32);
+        match self.strict {
+            true => group.write(output, &Masked::<true> { sum, masks, least, scale }),
+            false => group.write(output, &Masked::<false> { sum, masks, least, scale }),
+        }
     }
 }
 
-struct Masked {
+struct Masked<const STRICT: bool> {
     sum: Sum,
     /// The models whose masks count, with their lambdas.
     masks: Vec<(usize, f32)>,
@@ -62,7 +70,7 @@ struct Masked {
     scale: f32,
 }
 
-impl Combine for Masked {
+impl<const STRICT: bool> Combine for Masked<STRICT> {
     fn buffers(&self) -> usize {
         self.sum.buffers() + 1
     }
@@ -77,7 +85,9 @@ impl Combine for Masked {
         for (model, lambda) in &self.masks {
             for (((count, merged), x), b) in counts.iter_mut().zip(&*out).zip(chunk.model(*model)).zip(base) {
                 let own = x - b;
-                *count += if own.abs() >= lambda * (merged - own).abs() { 1.0 } else { 0.0 };
+                let (change, threshold) = (own.abs(), lambda * (merged - own).abs());
+                let needed = if STRICT { change > threshold } else { change >= threshold };
+                *count += if needed { 1.0 } else { 0.0 };
             }
         }
         for ((o, count), b) in out.iter_mut().zip(&*counts).zip(base) {
@@ -109,6 +119,7 @@ mod tests {
                 seed: Seed(0),
             },
             mask_lambdas: vec![lambda; count],
+            strict: false,
             active,
         }
     }
@@ -138,6 +149,26 @@ mod tests {
             // No entry is needed by both.
             assert_eq!(merged(&kernel(2, lambda, Active::Consensus(2)), &base, &[&x, &y]), base);
         }
+    }
+
+    #[test]
+    fn at_the_threshold_the_paper_keeps_and_the_published_code_drops() {
+        // Entry 0: both made the same change, and the other's is what the merge changed. Entry 1: one is above, one below.
+        let (base, x, y) = ([1.0, 1.0, 1.0], [1.5, 1.75, 1.0], [1.5, 1.25, 1.0]);
+        let at = |strict, lambda, least| {
+            let kernel = TallMask { strict, ..kernel(2, lambda, Active::Consensus(least)) };
+            merged(&kernel, &base, &[&x, &y])
+        };
+        assert_eq!(at(false, 1.0, 2), [2.0, 1.0, 1.0]);
+        assert_eq!(at(true, 1.0, 2), [1.0, 1.0, 1.0]);
+        assert_eq!(at(true, 1.0, 1), [1.0, 2.0, 1.0]);
+        // Half of the others' change, which halves and doubles exactly.
+        let (base, x, y) = ([0.0; 2], [1.0, 2.0], [2.0, -1.0]);
+        let at = |strict| {
+            let kernel = TallMask { strict, ..kernel(2, 0.5, Active::Consensus(2)) };
+            merged(&kernel, &base, &[&x, &y])
+        };
+        assert_eq!((at(false), at(true)), (vec![3.0, 1.0], vec![0.0, 0.0]));
     }
 
     #[test]

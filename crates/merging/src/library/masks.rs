@@ -30,6 +30,9 @@ pub struct ConsensusMerging {
     pub lambda: f64,
     /// How large a task's own change must be against what the merge changed of it, 0 or more. Default: 0.4.
     pub mask_lambda: f64,
+    /// Whether a change of just that size is too small, as in the published code, instead of large enough, as in the paper.
+    /// Default: no.
+    pub strict: bool,
     /// How many tasks must need an entry. Default: 2.
     pub least_tasks: usize,
     /// The share of entries that TIES keeps, in (0, 1]; the paper's is 0.2. Default: none, for the plain sum.
@@ -38,7 +41,7 @@ pub struct ConsensusMerging {
 
 impl Default for ConsensusMerging {
     fn default() -> Self {
-        Self { lambda: 0.3, mask_lambda: 0.4, least_tasks: 2, ties_density: None }
+        Self { lambda: 0.3, mask_lambda: 0.4, strict: false, least_tasks: 2, ties_density: None }
     }
 }
 
@@ -46,7 +49,7 @@ impl Merge for ConsensusMerging {
     fn merge(&self, pool: &Pool) -> Result<Parameters> {
         self.ties_density.map_or(Ok(()), |density| share("ties_density", density))?;
         let active = Active::Consensus(self.least_tasks);
-        masked(pool, self.ties_density, self.lambda, &vec![self.mask_lambda; pool.tasks()], active)
+        masked(pool, self.ties_density, self.lambda, (self.mask_lambda, self.strict), active)
     }
 }
 
@@ -74,24 +77,33 @@ pub struct TallMask {
     pub lambda: f64,
     /// How large the task's own change must be against what the merge changed of it, 0 or more. Default: 0.4.
     pub mask_lambda: f64,
+    /// Whether a change of just that size is too small, as in the published code, instead of large enough, as in the paper.
+    /// Default: no.
+    pub strict: bool,
 }
 
 impl Default for TallMask {
     fn default() -> Self {
-        Self { task: 0, lambda: 1.0, mask_lambda: 0.4 }
+        Self { task: 0, lambda: 1.0, mask_lambda: 0.4, strict: false }
     }
 }
 
 impl Merge for TallMask {
     fn merge(&self, pool: &Pool) -> Result<Parameters> {
-        masked(pool, None, self.lambda, &vec![self.mask_lambda; pool.tasks()], Active::Model(self.task))
+        masked(pool, None, self.lambda, (self.mask_lambda, self.strict), Active::Model(self.task))
     }
 }
 
-fn masked(pool: &Pool, ties: Option<f64>, lambda: f64, mask_lambdas: &[f64], active: Active) -> Result<Parameters> {
+fn masked(
+    pool: &Pool,
+    ties: Option<f64>,
+    lambda: f64,
+    (mask_lambda, strict): (f64, bool),
+    active: Active,
+) -> Result<Parameters> {
     finite("lambda", lambda)?;
-    if let Some(wrong) = mask_lambdas.iter().find(|lambda| !(lambda.is_finite() && **lambda >= 0.0)) {
-        return Err(Error::parameter("mask_lambda", wrong, "a number of at least 0"));
+    if !(mask_lambda.is_finite() && mask_lambda >= 0.0) {
+        return Err(Error::parameter("mask_lambda", mask_lambda, "a number of at least 0"));
     }
     let kernel = kernels::TallMask {
         arithmetic: kernels::TaskArithmetic {
@@ -104,7 +116,8 @@ fn masked(pool: &Pool, ties: Option<f64>, lambda: f64, mask_lambdas: &[f64], act
             lambda,
             seed: Seed(0),
         },
-        mask_lambdas: mask_lambdas.to_vec(),
+        mask_lambdas: vec![mask_lambda; pool.tasks()],
+        strict,
         active,
     };
     as_one(pool, |group, output| kernel.merge(group, output))
@@ -123,18 +136,25 @@ mod tests {
 
     #[test]
     fn masks_by_hand() {
-        let task = |task| TallMask { task, lambda: 1.0, mask_lambda: 1.0 }.merge(&example()).unwrap().into_values();
+        let task = |task| {
+            TallMask { task, lambda: 1.0, mask_lambda: 1.0, strict: false }.merge(&example()).unwrap().into_values()
+        };
         // |τ| against |sum − τ|: 1, 3, 0, 0 against 3, 2, 2, 3, and the other way round.
         assert_eq!(task(0), [0.0, 1.0, 0.0, 0.0]);
         assert_eq!(task(1), [4.0, 0.0, 2.0, -3.0]);
         let consensus = |least_tasks, mask_lambda| {
-            let consensus = ConsensusMerging { lambda: 1.0, mask_lambda, least_tasks, ties_density: None };
+            let consensus = ConsensusMerging { lambda: 1.0, mask_lambda, least_tasks, ..Default::default() };
             consensus.merge(&example()).unwrap().into_values()
         };
         assert_eq!(consensus(2, 1.0), [0.0; 4]);
         assert_eq!(consensus(1, 1.0), [4.0, 1.0, 2.0, -3.0]);
         assert_eq!(consensus(2, 0.3), [4.0, 1.0, 0.0, 0.0]);
         assert_eq!(consensus(3, 0.0), [0.0; 4]);
+        // At the threshold: the second task's change is half of what the merge added to it.
+        let equal = pool(&[0.0], &[&[2.0], &[1.0]]);
+        let strict = |strict| ConsensusMerging { lambda: 1.0, mask_lambda: 0.5, strict, ..Default::default() };
+        assert_eq!(strict(false).merge(&equal).unwrap().into_values(), [3.0]);
+        assert_eq!(strict(true).merge(&equal).unwrap().into_values(), [0.0]);
     }
 
     #[test]

@@ -94,6 +94,9 @@ impl Grams {
 /// RegMean: each linear weight is the one whose outputs are closest to all experts' own,
 /// `W = (sum_t G_t)^-1 sum_t G_t W_t`; everything else is averaged (Jin et al., "Dataless knowledge fusion", 2023).
 ///
+/// The Gram matrices are of inputs alone: labels have no place in the formula, and none are read. (What uses them is the empirical
+/// Fisher information, [`empirical_fisher`](super::empirical_fisher).)
+///
 /// ```
 /// use burn::tensor::{Distribution, Tensor};
 /// use consilience_merging::library::{Grams, Pool, RegMean};

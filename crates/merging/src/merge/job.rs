@@ -1,6 +1,6 @@
 //! One output tensor: what it is merged from, and how.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use consilience_checkpoint::{Checkpoint, CheckpointWriter, Dtype, Tensor, TensorView};
 use consilience_core::{Error, Progress, Result};
@@ -62,14 +62,17 @@ impl InputTensor {
     }
 }
 
-/// The place of one tensor in the output.
-struct TensorSink<'w> {
-    writer: &'w CheckpointWriter,
-    tensor: usize,
-    progress: &'w dyn Progress,
+/// The place of one tensor in an output on disk.
+pub struct FileSink<'w> {
+    /// The output.
+    pub writer: &'w CheckpointWriter,
+    /// The tensor's number in it.
+    pub tensor: usize,
+    /// Hears of every block, and may ask to stop.
+    pub progress: &'w dyn Progress,
 }
 
-impl Sink for TensorSink<'_> {
+impl Sink for FileSink<'_> {
     fn store(&self, offset: u64, bytes: &[u8]) -> Result<()> {
         if self.progress.stopped() {
             return Err(Error::Stopped);
@@ -80,34 +83,53 @@ impl Sink for TensorSink<'_> {
     }
 }
 
+/// A tensor that is made in memory.
+struct MemorySink(Mutex<Vec<u8>>);
+
+impl Sink for MemorySink {
+    fn store(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        let mut whole = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (start, length) = (usize::try_from(offset).unwrap_or(usize::MAX), whole.len());
+        match whole.get_mut(start..start.saturating_add(bytes.len())) {
+            Some(place) => place.copy_from_slice(bytes),
+            None => {
+                let wanted = format!("one that ends within the tensor's {length} bytes, from {offset} on");
+                return Err(Error::shape("a block", [bytes.len()], wanted));
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Job {
     /// Bytes of the result.
     pub fn bytes(&self) -> u64 {
         self.shape.iter().product::<usize>() as u64 * self.dtype.size() as u64
     }
 
-    /// Makes the tensor and writes it as tensor number `tensor` of `writer`. Memory: a few blocks a thread.
+    /// The tensor's bytes. Memory: these, and a few blocks a thread.
     ///
-    /// Errors: the kernel's, naming model and tensor; the writer's.
-    pub fn run(
-        &self,
-        tensor: usize,
-        checkpoints: &[Checkpoint],
-        writer: &CheckpointWriter,
-        allow_nan: bool,
-        progress: &dyn Progress,
-    ) -> Result<()> {
-        let sink = TensorSink { writer, tensor, progress };
+    /// Errors: as [`Job::run`].
+    pub fn bytes_of(&self, checkpoints: &[Checkpoint], allow_nan: bool) -> Result<Vec<u8>> {
+        let sink = MemorySink(Mutex::new(vec![0; self.bytes() as usize]));
+        self.run(checkpoints, &sink, allow_nan)?;
+        Ok(sink.0.into_inner().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Makes the tensor and puts it into `sink`. Memory: a few blocks a thread.
+    ///
+    /// Errors: the kernel's, naming model and tensor; the sink's.
+    pub fn run(&self, checkpoints: &[Checkpoint], sink: &dyn Sink, allow_nan: bool) -> Result<()> {
         match &self.work {
-            Work::Keep(inputs) => self.keep(inputs, checkpoints, &sink),
+            Work::Keep(inputs) => self.keep(inputs, checkpoints, sink),
             Work::Merge { inputs, base, kernel } => {
-                let output = Output { dtype: self.dtype, sink: &sink };
+                let output = Output { dtype: self.dtype, sink };
                 let tensors = inputs.iter().map(|input| input.read(checkpoints)).collect::<Result<Vec<_>>>()?;
                 let views: Vec<TensorView<'_>> = tensors.iter().map(Tensor::view).collect();
                 if let ([view], true) = (&views[..], kernel.is_copy() && allow_nan)
                     && view.dtype() == self.dtype
                 {
-                    return copy(view.bytes(), &sink);
+                    return copy(view.bytes(), sink);
                 }
                 // Linear sums and means treat a base as one of the models; the others want it apart.
                 let base = *base;
@@ -139,7 +161,7 @@ impl Job {
         }
     }
 
-    fn keep(&self, inputs: &[InputTensor], checkpoints: &[Checkpoint], sink: &TensorSink<'_>) -> Result<()> {
+    fn keep(&self, inputs: &[InputTensor], checkpoints: &[Checkpoint], sink: &dyn Sink) -> Result<()> {
         let mut inputs_left = inputs.iter();
         let Some(first) = inputs_left.next() else { return Ok(()) };
         let tensor = first.read(checkpoints)?;
@@ -163,7 +185,7 @@ impl Job {
     }
 }
 
-fn copy(bytes: &[u8], sink: &TensorSink<'_>) -> Result<()> {
+fn copy(bytes: &[u8], sink: &dyn Sink) -> Result<()> {
     const BLOCK: usize = 1 << 20;
     for (i, block) in bytes.chunks(BLOCK).enumerate() {
         sink.store((i * BLOCK) as u64, block)?;

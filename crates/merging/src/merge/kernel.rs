@@ -100,6 +100,7 @@ impl Kernel {
                         seed,
                     },
                     mask_lambdas: each("tall_mask_lambda")?,
+                    strict: shared.bool("tall_mask_strict")?,
                     active: match method {
                         "tall_mask" => Active::Model(only(models().map(|values| values.bool("task")))?),
                         _ => Active::Consensus(shared.int("prun_thre_k")?.max(0) as usize),

@@ -25,10 +25,13 @@ mod prefix;
 #[cfg(test)]
 mod reference;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use consilience_checkpoint::{
-    Adapter, Checkpoint, CheckpointWriter, Dtype, Replace, TensorLayout, WriterOptions, refuse_output_onto_input,
+    Adapter, Checkpoint, CheckpointWriter, Compute, Dtype, Replace, TensorLayout, TensorView, WriterOptions,
+    refuse_output_onto_input,
 };
 use consilience_core::{Error, Progress, Result, Seed, Unit};
 use rayon::prelude::*;
@@ -90,7 +93,7 @@ pub struct Merge {
 }
 
 /// What was written.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
 pub struct Summary {
     /// The folder or file.
     pub path: PathBuf,
@@ -100,6 +103,18 @@ pub struct Summary {
     pub parameters: u64,
     /// Bytes of weights.
     pub bytes: u64,
+}
+
+impl Summary {
+    /// Of a model with these tensors at `path`.
+    pub(crate) fn of(path: &Path, tensors: &[TensorLayout]) -> Self {
+        Self {
+            path: path.to_owned(),
+            tensors: tensors.len(),
+            parameters: tensors.iter().map(TensorLayout::elements).sum(),
+            bytes: tensors.iter().map(TensorLayout::bytes).sum(),
+        }
+    }
 }
 
 impl Merge {
@@ -205,13 +220,7 @@ impl Merge {
 
     /// What running it writes to `path`.
     pub fn summary(&self, path: &Path) -> Summary {
-        let jobs = &self.tensors.jobs;
-        Summary {
-            path: path.to_owned(),
-            tensors: jobs.len(),
-            parameters: jobs.iter().map(|job| job.shape.iter().product::<usize>() as u64).sum(),
-            bytes: jobs.iter().map(job::Job::bytes).sum(),
-        }
+        Summary::of(path, &self.layout().collect::<Vec<_>>())
     }
 
     /// The result as it will be at `path`, a folder: its tensors can be described and not read.
@@ -258,6 +267,16 @@ impl Merge {
     /// Errors: an output onto an input; a target that is there, unless it may be replaced; NaN or infinite weights, with
     /// model, tensor and place; a disk that is full; a request to stop. Nothing is left behind then.
     pub fn run(&self, target: &Path, progress: &dyn Progress) -> Result<Summary> {
+        self.run_with(target, &[], progress)
+    }
+
+    /// As [`Merge::run`], with further files (names and contents) beside the weights in a folder.
+    pub(crate) fn run_with(
+        &self,
+        target: &Path,
+        further: &[(&str, &[u8])],
+        progress: &dyn Progress,
+    ) -> Result<Summary> {
         let inputs: Vec<&Path> =
             self.checkpoints.iter().flat_map(|model| std::iter::once(model.path()).chain(model.adapters())).collect();
         refuse_output_onto_input(target, &inputs)?;
@@ -274,43 +293,24 @@ impl Merge {
             if progress.stopped() {
                 return Err(Error::Stopped);
             }
-            job.run(tensor, &self.checkpoints, &writer, self.options.allow_nan, progress)
+            let sink = job::FileSink { writer: &writer, tensor, progress };
+            job.run(&self.checkpoints, &sink, self.options.allow_nan)
         });
         progress.end();
         merged?;
         if !single {
             self.add_files(&writer, target)?;
+            further.iter().try_for_each(|(name, content)| writer.add_file(name, content))?;
         }
         writer.finish()?;
         Ok(summary)
     }
 
     fn add_files(&self, writer: &CheckpointWriter, target: &Path) -> Result<()> {
-        let donor = layout::donor(&self.config).unwrap_or_default();
-        if let Some(config) = self.model_config() {
-            writer.add_file("config.json", json::pretty("config.json", &config)?.as_bytes())?;
-        }
-        let folder = self.tokenizer_from.as_deref().or_else(|| self.checkpoints.get(donor).map(Checkpoint::path));
-        // A vocabulary that was asked for is written in any case: without it the weights have no meaning.
-        let tokenizer = match (&self.alignment, folder) {
-            (Some(alignment), _) => alignment.files(self.chat.as_deref())?,
-            (None, Some(folder)) if self.options.copy_tokenizer => tokenizer::carried(folder, self.chat.as_deref())?,
-            (None, _) => self.chat.iter().map(|chat| ("chat_template.jinja", Content::Text(chat.clone()))).collect(),
-        };
-        for (name, content) in tokenizer {
+        for (name, content) in self.companions()? {
             match content {
                 Content::Copy(path) => writer.copy_file(&path, name)?,
                 Content::Text(text) => writer.add_file(name, text.as_bytes())?,
-            }
-        }
-        if let (Some(folder), true) = (folder, self.options.copy_tokenizer) {
-            for (name, path) in files::carried(folder) {
-                match &self.alignment {
-                    Some(alignment) if name == files::GENERATION => {
-                        writer.add_file(name, alignment.generation(&path)?.as_bytes())?;
-                    }
-                    _ => writer.copy_file(&path, name)?,
-                }
             }
         }
         if self.options.write_model_card {
@@ -319,6 +319,73 @@ impl Merge {
             writer.add_file("mergekit_config.yml", self.config.source.text().as_bytes())?;
         }
         Ok(())
+    }
+
+    /// The result's configuration, tokenizer, generation and preprocessor files.
+    fn companions(&self) -> Result<Vec<(&'static str, Content)>> {
+        let mut found = Vec::new();
+        let donor = layout::donor(&self.config).unwrap_or_default();
+        if let Some(config) = self.model_config() {
+            found.push(("config.json", Content::Text(json::pretty("config.json", &config)?)));
+        }
+        let folder = self.tokenizer_from.as_deref().or_else(|| self.checkpoints.get(donor).map(Checkpoint::path));
+        // A vocabulary that was asked for is written in any case: without it the weights have no meaning.
+        found.extend(match (&self.alignment, folder) {
+            (Some(alignment), _) => alignment.files(self.chat.as_deref())?,
+            (None, Some(folder)) if self.options.copy_tokenizer => tokenizer::carried(folder, self.chat.as_deref())?,
+            (None, _) => self.chat.iter().map(|chat| ("chat_template.jinja", Content::Text(chat.clone()))).collect(),
+        });
+        if let (Some(folder), true) = (folder, self.options.copy_tokenizer) {
+            for (name, path) in files::carried(folder) {
+                found.push(match &self.alignment {
+                    Some(alignment) if name == files::GENERATION => (name, Content::Text(alignment.generation(&path)?)),
+                    _ => (name, Content::Copy(path)),
+                });
+            }
+        }
+        Ok(found)
+    }
+
+    /// Writes what stands beside the result's weights into the folder `target`, which is there.
+    pub(crate) fn write_companions(&self, target: &Path) -> Result<()> {
+        for (name, content) in self.companions()? {
+            let to = target.join(name);
+            let done = match content {
+                Content::Copy(from) => std::fs::copy(from, &to).map(|_| ()),
+                Content::Text(text) => std::fs::write(&to, text),
+            };
+            done.map_err(|e| Error::io("cannot write", &to, e))?;
+        }
+        Ok(())
+    }
+
+    /// The result as a model that is not written: each tensor is merged when it is read, and has the values that it would have
+    /// on disk. `folder` is where what stands beside the weights is ([`Merge::write_companions`]).
+    pub(crate) fn unwritten(self: &Arc<Self>, folder: &Path) -> Checkpoint {
+        let recipe = |number| -> Arc<dyn Compute> { Arc::new(Unwritten { merge: Arc::clone(self), number }) };
+        let tensors = self.layout().enumerate().map(|(number, tensor)| (tensor, recipe(number)));
+        Checkpoint::computed(folder, self.model_config(), tensors)
+    }
+}
+
+/// A tensor of a merge that is not written.
+struct Unwritten {
+    merge: Arc<Merge>,
+    number: usize,
+}
+
+impl Compute for Unwritten {
+    fn compute(&self, _: Option<TensorView<'_>>) -> Result<(Dtype, Vec<u8>)> {
+        let Merge { tensors, checkpoints, options, .. } = &*self.merge;
+        let missing = || Error::data("the merge", format!("there is no tensor number {}", self.number));
+        let job = tensors.jobs.get(self.number).ok_or_else(missing)?;
+        Ok((job.dtype, job.bytes_of(checkpoints, options.allow_nan)?))
+    }
+}
+
+impl fmt::Debug for Unwritten {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Unwritten({})", self.number)
     }
 }
 
@@ -330,7 +397,7 @@ fn lone_tokenizer(config: &MergeConfig, folder: Option<&Path>, models: &[Checkpo
     };
     match &tokenizer.source {
         TokenizerSource::Model(model) if tokenizer.tokens.is_empty() && tokenizer.pad_to_multiple_of.is_none() => {
-            config.locate_model(model, folder).map(|located| Some(located.path))
+            config.locate_tokenizer(model, folder).map(|located| Some(located.path))
         }
         _ => Ok(None),
     }

@@ -5,10 +5,13 @@
 //! stand there as they are planned, so that names, shapes and types are compared as if they were on disk. Cost: the
 //! headers of all models, once then and once when each merge runs.
 //!
+//! Methods that learn stand among the others, and their results wherever a model may.
+//!
 //! Results in between are written to a folder: one that is kept, whose finished results the next run takes as they are
 //! while nothing has changed that they were made from; or one beside the output that is removed in the end. Each is one
 //! more model on disk, and is rounded to its `dtype` as every output is.
 
+mod any;
 mod documents;
 mod stamp;
 #[cfg(test)]
@@ -17,21 +20,32 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use burn::tensor::Device;
 use consilience_checkpoint::{Checkpoint, Scratch, refuse_output_onto_input};
 use consilience_core::{Error, Progress, Result};
 
 use crate::config::MergeConfig;
-use crate::merge::{Merge, MergeOptions, Summary};
+use crate::merge::{MergeOptions, Summary};
+use crate::pretrained::Plan;
+use any::AnyMerge;
 pub use documents::{MultiConfig, Stage};
 use stamp::Stamp;
 
 /// How to merge a file with several merges.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct MultiOptions {
     /// How each is merged.
     pub merge: MergeOptions,
     /// The folder that keeps results in between, `DIR/NAME` each. Default: a temporary one.
     pub intermediate: Option<PathBuf>,
+    /// Where the methods that learn run the models. Default: the processor.
+    pub device: Device,
+}
+
+impl Default for MultiOptions {
+    fn default() -> Self {
+        Self { merge: MergeOptions::default(), intermediate: None, device: Device::flex() }
+    }
 }
 
 /// Merges of one file that were found to fit together.
@@ -50,6 +64,7 @@ struct Planned {
     notes: Vec<String>,
     input_bytes: u64,
     method: &'static str,
+    learning: Option<Plan>,
 }
 
 /// A merge of several, before it runs or when it is done.
@@ -63,6 +78,8 @@ pub struct StageSummary {
     pub summary: Summary,
     /// Bytes of weights of all models that it reads from.
     pub input_bytes: u64,
+    /// What it holds and computes, for a method that learns.
+    pub learning: Option<Plan>,
     /// Whether an earlier run's result was taken as it is.
     pub reused: bool,
 }
@@ -84,7 +101,7 @@ impl MultiMerge {
             None => config.used(),
         };
         let mut multi = Self { config, folder: folder.map(Path::to_owned), options, planned: Vec::new() };
-        let mut merges: Vec<Option<Merge>> = Vec::new();
+        let mut merges: Vec<Option<AnyMerge>> = Vec::new();
         let mut faults = Vec::new();
         for (number, stage) in multi.config.stages.iter().enumerate() {
             // A merge of results that have faults is not looked at.
@@ -101,7 +118,7 @@ impl MultiMerge {
                     None => Checkpoint::open(path),
                 }
             };
-            match Merge::of(multi.with_results(stage, place), folder, multi.options.merge.clone(), &open) {
+            match AnyMerge::of(multi.with_results(stage, place), folder, &multi.options, &open) {
                 Ok(merge) => merges.push(Some(merge)),
                 Err(Error::Several(several)) => {
                     faults.extend(several);
@@ -120,6 +137,7 @@ impl MultiMerge {
                 notes: merge.notes(),
                 input_bytes: merge.input_bytes(),
                 method: merge.config().method.name,
+                learning: merge.plan(),
             })
         });
         multi.planned = planned.collect();
@@ -130,8 +148,8 @@ impl MultiMerge {
     /// The merges in the order that they run in; those that are not run are left out.
     pub fn stages(&self) -> impl Iterator<Item = StageSummary> {
         self.config.stages.iter().zip(&self.planned).filter_map(|(stage, planned)| {
-            let Planned { summary, input_bytes, method, .. } = planned.clone()?;
-            Some(StageSummary { name: stage.name.clone(), method, summary, input_bytes, reused: false })
+            let Planned { summary, input_bytes, method, learning, .. } = planned.clone()?;
+            Some(StageSummary { name: stage.name.clone(), method, summary, input_bytes, learning, reused: false })
         })
     }
 
@@ -150,7 +168,8 @@ impl MultiMerge {
         notes
     }
 
-    /// Merges, one after the other, the final one into `target`; `done` hears of each when it is finished.
+    /// Merges, one after the other, the final one into `target`; `done` hears of each when it is finished, `tell` gets what
+    /// methods that learn say on the way.
     ///
     /// Errors: those of [`Merge::run`]; a target without a final merge, or the other way round. Kept results that are
     /// finished stay.
@@ -158,6 +177,7 @@ impl MultiMerge {
         &self,
         target: Option<&Path>,
         progress: &dyn Progress,
+        tell: &dyn Fn(&str),
         mut done: impl FnMut(&StageSummary),
     ) -> Result<()> {
         match (target, self.config.last()) {
@@ -186,24 +206,24 @@ impl MultiMerge {
                 return Err(Error::Stopped);
             }
             let config = self.with_results(stage, place);
-            let merge =
-                Merge::of(config, self.folder.as_deref(), self.options.merge.clone(), &|path| Checkpoint::open(path))?;
-            let (method, input_bytes) = (merge.config().method.name, merge.input_bytes());
+            let merge = AnyMerge::of(config, self.folder.as_deref(), &self.options, &|path| Checkpoint::open(path))?;
+            let (method, input_bytes, learning) = (merge.config().method.name, merge.input_bytes(), merge.plan());
+            let name = stage.name.clone();
             let finished =
-                |summary, reused| StageSummary { name: stage.name.clone(), method, summary, input_bytes, reused };
+                |summary, reused| StageSummary { name: name.clone(), method, summary, input_bytes, learning, reused };
             let (Some(_), Some(_)) = (&stage.name, &self.options.intermediate) else {
                 let target = target.filter(|_| stage.name.is_none()).map_or_else(|| place(stage), Path::to_owned);
-                done(&finished(merge.run(&target, progress)?, false));
+                done(&finished(merge.run(&target, progress, tell)?, false));
                 continue;
             };
             let result = place(stage);
-            let stamp = Stamp::of(&merge, &stage.text, &self.options.merge)?;
+            let stamp = Stamp::of(&merge, &stage.text, &self.options)?;
             if stamp.stands(&result, &merge) {
                 done(&finished(merge.summary(&result), true));
                 continue;
             }
             Stamp::clear(&result)?;
-            let summary = merge.run(&result, progress)?;
+            let summary = merge.run(&result, progress, tell)?;
             stamp.write(&result)?;
             done(&finished(summary, false));
         }
@@ -235,13 +255,13 @@ impl MultiMerge {
     }
 
     /// No result may be written over a model that any merge of the file reads.
-    fn refuse_results_onto_models(&self, merges: &[Option<Merge>]) -> Result<()> {
+    fn refuse_results_onto_models(&self, merges: &[Option<AnyMerge>]) -> Result<()> {
         let Some(work) = &self.options.intermediate else { return Ok(()) };
         let results: Vec<PathBuf> =
             self.config.stages.iter().filter_map(|stage| Some(work.join(stage.name.as_ref()?))).collect();
         let mut faults = Vec::new();
         // Planned models have no files.
-        let models = merges.iter().flatten().flat_map(Merge::checkpoints).filter(|model| model.files().len() > 0);
+        let models = merges.iter().flatten().flat_map(AnyMerge::checkpoints).filter(|model| model.files().len() > 0);
         for model in models {
             let faulty = |result: &PathBuf| refuse_output_onto_input(result, &[model.path()]).err();
             faults.extend(results.iter().filter_map(faulty));

@@ -1,13 +1,15 @@
 //! Whether an earlier result still stands: what it was made from, written beside it.
 
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
 
 use consilience_checkpoint::{Checkpoint, Replace, TensorLayout};
 use consilience_core::{Error, Result, write_atomically};
 use serde::{Deserialize, Serialize};
 
-use crate::merge::{Merge, MergeOptions};
+use super::MultiOptions;
+use super::any::AnyMerge;
+use crate::file_state::FileState;
+use crate::merge::MergeOptions;
 
 /// What a result was made from. Two runs with equal stamps give the same bytes.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -19,36 +21,21 @@ pub struct Stamp {
     /// The options.
     options: String,
     /// The files of the models, with what tells whether they have changed.
-    inputs: Vec<Input>,
-}
-
-/// A file as it was.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-struct Input {
-    path: PathBuf,
-    bytes: u64,
-    /// Nanoseconds since 1970.
-    modified: u64,
+    inputs: Vec<FileState>,
 }
 
 impl Stamp {
     /// The stamp of a merge of the document `text`. Looks at the models' files from outside.
-    pub fn of(merge: &Merge, text: &str, options: &MergeOptions) -> Result<Self> {
-        // What may be replaced does not change what is written.
-        let options = format!("{:?}", MergeOptions { replace: Replace::Own, ..options.clone() });
+    pub fn of(merge: &AnyMerge, text: &str, options: &MultiOptions) -> Result<Self> {
+        // What may be replaced does not change what is written, nor does the device where nothing runs on it.
+        let device = merge.plan().map_or_else(String::new, |_| format!(" {:?}", options.device));
+        let options = format!("{:?}{device}", MergeOptions { replace: Replace::Own, ..options.merge.clone() });
         let mut inputs = Vec::new();
         for checkpoint in merge.checkpoints() {
-            inputs.extend(checkpoint.files().map(Input::of).collect::<Result<Vec<_>>>()?);
-            if checkpoint.is_folder() {
-                // Configuration and tokenizer.
-                let folder = checkpoint.path();
-                for entry in std::fs::read_dir(folder).map_err(|e| Error::io("cannot list", folder, e))? {
-                    let path = entry.map_err(|e| Error::io("cannot list", folder, e))?.path();
-                    if path.is_file() {
-                        inputs.push(Input::of(&path)?);
-                    }
-                }
-            }
+            inputs.extend(FileState::of_model(checkpoint)?);
+        }
+        for path in merge.example_files()? {
+            inputs.extend(FileState::of_tree(&path)?);
         }
         inputs.sort();
         inputs.dedup();
@@ -57,7 +44,7 @@ impl Stamp {
     }
 
     /// Whether the model at `result` was made from just this, and is whole.
-    pub fn stands(&self, result: &Path, merge: &Merge) -> bool {
+    pub fn stands(&self, result: &Path, merge: &AnyMerge) -> bool {
         let known = std::fs::read(place(result)).ok().and_then(|text| serde_json::from_slice::<Self>(&text).ok());
         known.as_ref() == Some(self)
             && Checkpoint::open(result).is_ok_and(|found| {
@@ -65,7 +52,8 @@ impl Stamp {
                     let there = found.describe(&tensor.name);
                     there.is_some_and(|there| there.dtype == tensor.dtype && there.shape == tensor.shape)
                 };
-                found.is_folder() && found.len() == merge.layout().count() && merge.layout().all(same)
+                let layout = merge.layout();
+                found.is_folder() && found.len() == layout.len() && layout.into_iter().all(same)
             })
     }
 
@@ -91,13 +79,4 @@ fn place(result: &Path) -> PathBuf {
     let mut name = result.as_os_str().to_owned();
     name.push(".made-from.json");
     name.into()
-}
-
-impl Input {
-    fn of(path: &Path) -> Result<Self> {
-        let facts = std::fs::metadata(path).map_err(|e| Error::io("cannot look at", path, e))?;
-        let modified = facts.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
-        let path = std::path::absolute(path).map_err(|e| Error::io("cannot find", path, e))?;
-        Ok(Self { path, bytes: facts.len(), modified: modified.as_nanos() as u64 })
-    }
 }

@@ -6,15 +6,16 @@ use burn::module::Module;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Tensor};
 use consilience_checkpoint::Checkpoint;
-use consilience_core::{Error, Progress, Result, Samples, Seed, Unit, metrics};
+use consilience_core::{Error, Progress, Result, Seed, Unit, metrics};
 use consilience_nn::pretrained::{Architecture, Bert, ClipVision, Llama, T5};
-use consilience_nn::{Batch, Classifier, Tapped};
-use serde::Serialize;
+use consilience_nn::{Batch, Classifier, Network, Tapped};
+use serde::{Deserialize, Serialize};
 
 use super::family::Runs;
 use super::output::Output;
-use super::tasks::{Reading, Task};
-use crate::config::TasksConfig;
+use super::tasks::{LabelUse, Reading};
+use crate::config::{TaskConfig, TasksConfig};
+use crate::tasks::Examples;
 
 /// How models are evaluated.
 #[derive(Clone, Debug)]
@@ -41,7 +42,7 @@ pub struct ModelScores {
 }
 
 /// What a model scored on one task.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TaskScores {
     /// The task.
     pub task: String,
@@ -58,14 +59,23 @@ pub struct TaskScores {
 impl ModelScores {
     /// The mean accuracy over the tasks that have one.
     pub fn mean_accuracy(&self) -> Option<f64> {
-        let found: Vec<f64> = self.tasks.iter().filter_map(|task| task.accuracy).collect();
-        (!found.is_empty()).then(|| found.iter().sum::<f64>() / found.len() as f64)
+        mean(self.tasks.iter().filter_map(|task| task.accuracy))
+    }
+
+    /// The mean perplexity over the tasks that have one.
+    pub fn mean_perplexity(&self) -> Option<f64> {
+        mean(self.tasks.iter().filter_map(|task| task.perplexity))
     }
 
     /// The mean entropy over the tasks.
     pub fn mean_entropy(&self) -> f64 {
         self.tasks.iter().map(|task| task.entropy).sum::<f64>() / self.tasks.len().max(1) as f64
     }
+}
+
+fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let (sum, count) = values.fold((0.0, 0_usize), |(sum, count), value| (sum + value, count + 1));
+    (count > 0).then(|| sum / count as f64)
 }
 
 impl Evaluation {
@@ -88,50 +98,111 @@ impl Evaluation {
     /// beyond the classes; predictions that are not finite; a request to stop.
     pub fn of(&self, model: &str, progress: &dyn Progress) -> Result<ModelScores> {
         let (checkpoint, _) = Checkpoint::open_with_adapters(Path::new(model))?;
-        let tasks = match Architecture::of(&checkpoint)? {
-            Architecture::ClipVision => self.run::<ClipVision>(&checkpoint, progress),
-            Architecture::Bert => self.run::<Bert>(&checkpoint, progress),
-            Architecture::T5 => self.run::<T5>(&checkpoint, progress),
-            Architecture::Llama => self.run::<Llama>(&checkpoint, progress),
-            other => Err(Error::data(model, format!("models of the family {other:?} are not run"))),
+        self.of_checkpoint(model, &checkpoint, None, progress)
+    }
+
+    /// As [`Evaluation::of`] for a model that has been opened, or that is computed when it is read, under the name `model`.
+    /// With `examples`, these are taken ([`Evaluation::examples`]); without, they are read task by task.
+    ///
+    /// Errors: as there; another number of tasks in `examples`.
+    pub fn of_checkpoint(
+        &self,
+        model: &str,
+        checkpoint: &Checkpoint,
+        examples: Option<&[Examples]>,
+        progress: &dyn Progress,
+    ) -> Result<ModelScores> {
+        let tasks = match Architecture::of(checkpoint)? {
+            Architecture::ClipVision => self.run::<ClipVision>(checkpoint, examples, progress),
+            Architecture::Bert => self.run::<Bert>(checkpoint, examples, progress),
+            Architecture::T5 => self.run::<T5>(checkpoint, examples, progress),
+            Architecture::Llama => self.run::<Llama>(checkpoint, examples, progress),
+            other => Err(not_run(model, other)),
         };
         Ok(ModelScores { model: model.to_owned(), tasks: tasks? })
     }
 
-    fn run<F: Runs>(&self, checkpoint: &Checkpoint, progress: &dyn Progress) -> Result<Vec<TaskScores>> {
-        if self.batch == 0 {
-            return Err(Error::parameter("batch", 0, "at least 1"));
+    /// The examples of all tasks, as the model `checkpoint` takes them, with its tokenizer or processor; to evaluate many
+    /// models that take the same. Reads no weights. Memory: all of them in f32.
+    ///
+    /// Errors: examples that are not there, malformed, or do not fit; a request to stop.
+    pub fn examples(&self, checkpoint: &Checkpoint, progress: &dyn Progress) -> Result<Vec<Examples>> {
+        match Architecture::of(checkpoint)? {
+            Architecture::ClipVision => self.read_as::<ClipVision>(checkpoint, progress),
+            Architecture::Bert => self.read_as::<Bert>(checkpoint, progress),
+            Architecture::T5 => self.read_as::<T5>(checkpoint, progress),
+            Architecture::Llama => self.read_as::<Llama>(checkpoint, progress),
+            other => Err(not_run(&checkpoint.label(), other)),
         }
-        let network = F::open(checkpoint, &self.device)?;
-        let reading = Reading {
+    }
+
+    fn read_as<F: Runs>(&self, checkpoint: &Checkpoint, progress: &dyn Progress) -> Result<Vec<Examples>> {
+        let network = F::of_config(checkpoint, &self.device)?;
+        let reading = self.reading(checkpoint);
+        self.tasks.tasks.iter().map(|task| reading.examples(&network, task, progress)).collect()
+    }
+
+    fn reading<'a>(&'a self, checkpoint: &'a Checkpoint) -> Reading<'a> {
+        Reading {
             model: checkpoint,
             folder: self.folder.as_deref(),
-            labels: true,
+            labels: LabelUse::IfThere,
             most: None,
             seed: self.seed.derive("data"),
             device: &self.device,
-        };
-        let score = |task| {
-            let task = reading.task(&network, task, None, progress)?;
-            progress.begin(&task.name, task.samples.len() as u64, Unit::Steps);
-            let scores = self.score(&task, progress);
-            progress.end();
-            let mut scores = scores?;
-            scores.perplexity = network.perplexity(&task.samples, self.batch, progress).transpose()?;
-            Ok(scores)
-        };
-        self.tasks.tasks.iter().map(score).collect()
+        }
     }
 
-    fn score<F: Runs>(&self, task: &Task<F>, progress: &dyn Progress) -> Result<TaskScores> {
-        let network = task.network.valid();
-        let samples: &Samples = &task.samples;
+    fn run<F: Runs>(
+        &self,
+        checkpoint: &Checkpoint,
+        examples: Option<&[Examples]>,
+        progress: &dyn Progress,
+    ) -> Result<Vec<TaskScores>> {
+        if self.batch == 0 {
+            return Err(Error::parameter("batch", 0, "at least 1"));
+        }
+        if let Some(examples) = examples.filter(|examples| examples.len() != self.tasks.tasks.len()) {
+            let wanted = format!("[{}], those of each task", self.tasks.tasks.len());
+            return Err(Error::shape("examples", [examples.len()], wanted));
+        }
+        let network = F::open(checkpoint, &self.device)?;
+        let reading = self.reading(checkpoint);
+        let score = |(number, task): (usize, &TaskConfig)| {
+            let stacked = reading.network(&network, task)?;
+            let read;
+            let examples = match examples.and_then(|examples| examples.get(number)) {
+                Some(held) => held,
+                None => {
+                    read = reading.examples(&network, task, progress)?;
+                    &read
+                }
+            };
+            progress.begin(&task.name, examples.samples.len() as u64, Unit::Steps);
+            let scores = self.score(&task.name, &stacked, examples, progress);
+            progress.end();
+            let mut scores = scores?;
+            scores.perplexity = network.perplexity(&examples.samples, self.batch, progress).transpose()?;
+            Ok(scores)
+        };
+        self.tasks.tasks.iter().enumerate().map(score).collect()
+    }
+
+    fn score<F: Runs>(
+        &self,
+        name: &str,
+        network: &Network<F, Output>,
+        examples: &Examples,
+        progress: &dyn Progress,
+    ) -> Result<TaskScores> {
+        let tokens = matches!(network.head, Output::Direct(_));
+        let network = network.valid();
+        let samples = &examples.samples;
         let (mut entropy, mut rows, mut predictions) = (0.0, 0_usize, Vec::new());
-        let tokens = matches!(task.network.head, Output::Direct(_));
         let classes = network.outputs();
-        if let Some(label) = task.labels.iter().flatten().find(|label| !tokens && **label as usize >= classes) {
+        if let Some(label) = examples.labels.iter().flatten().find(|label| !tokens && **label as usize >= classes) {
             let problem = format!("a label is {label}, and the head has {classes} classes, counted from 0");
-            return Err(Error::data(format!("task `{}`", task.name), problem));
+            return Err(Error::data(format!("task `{name}`"), problem));
         }
         for values in samples.as_slice().chunks(self.batch.saturating_mul(samples.width()).max(1)) {
             if progress.stopped() {
@@ -143,7 +214,7 @@ impl Evaluation {
             entropy += sum_of_entropies(&logits)?;
             let [here, classes] = logits.dims();
             rows += here;
-            if !tokens && task.labels.is_some() {
+            if !tokens && examples.labels.is_some() {
                 let data = logits.into_data().convert::<f32>();
                 let values = data.as_slice::<f32>().map_err(|e| Error::data("logits", format!("{e:?}")))?;
                 predictions.extend(metrics::predictions(values, classes)?);
@@ -153,17 +224,21 @@ impl Evaluation {
         let entropy = entropy / rows.max(1) as f64;
         if !entropy.is_finite() {
             return Err(Error::NotFinite {
-                argument: format!("the predictions for task `{}`", task.name),
+                argument: format!("the predictions for task `{name}`"),
                 found: entropy.to_string(),
                 position: "their mean entropy".into(),
             });
         }
-        let accuracy = match &task.labels {
+        let accuracy = match &examples.labels {
             Some(labels) if !tokens => Some(metrics::accuracy(&predictions, labels)?),
             _ => None,
         };
-        Ok(TaskScores { task: task.name.clone(), examples: samples.len(), accuracy, entropy, perplexity: None })
+        Ok(TaskScores { task: name.to_owned(), examples: samples.len(), accuracy, entropy, perplexity: None })
     }
+}
+
+fn not_run(model: &str, architecture: Architecture) -> Error {
+    Error::data(model, format!("models of the family {architecture:?} are not run"))
 }
 
 fn sum_of_entropies(logits: &Tensor<2>) -> Result<f64> {

@@ -98,7 +98,7 @@ impl Runs for Bert {
     const HABITS: Habits = ENCODER;
 
     fn wanted<'a>(&self, beside: Beside<'a>) -> Wanted<'a> {
-        Wanted::Texts { tokenizer: beside.folder, longest: self.longest() }
+        Wanted::Texts { tokenizer: beside.folder, longest: self.longest(), types: self.token_types() }
     }
 
     fn output(&self, task: &TaskConfig, parts: Parts<'_>, device: &Device) -> Result<Output> {
@@ -127,7 +127,7 @@ impl Runs for T5 {
     const HABITS: Habits = LANGUAGE;
 
     fn wanted<'a>(&self, beside: Beside<'a>) -> Wanted<'a> {
-        Wanted::Texts { tokenizer: beside.folder, longest: 512 }
+        Wanted::Texts { tokenizer: beside.folder, longest: 512, types: 1 }
     }
 
     fn output(&self, task: &TaskConfig, parts: Parts<'_>, device: &Device) -> Result<Output> {
@@ -145,7 +145,7 @@ impl Runs for Llama {
     const HABITS: Habits = LANGUAGE;
 
     fn wanted<'a>(&self, beside: Beside<'a>) -> Wanted<'a> {
-        Wanted::Texts { tokenizer: beside.folder, longest: 2048 }
+        Wanted::Texts { tokenizer: beside.folder, longest: 2048, types: 1 }
     }
 
     fn output(&self, task: &TaskConfig, parts: Parts<'_>, _device: &Device) -> Result<Output> {

@@ -4,18 +4,18 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use burn::tensor::Device;
-use consilience_checkpoint::{Checkpoint, refuse_output_onto_input};
+use consilience_checkpoint::{Checkpoint, TensorLayout, refuse_output_onto_input};
 use consilience_core::{Error, Progress, Result, Seed};
 use consilience_nn::pretrained::{Architecture, Bert, ClipVision, Llama, T5};
 
 use super::family::{Habits, Runs};
 use super::method::{Learned, Outcome};
 use super::state::StateFiles;
-use super::tasks::{Reading, Task, under_head};
-use super::write::{Beside, Written};
+use super::tasks::{LabelUse, Reading, Task, under_head};
+use super::write::Beside;
 use crate::config::{MergeConfig, TaskConfig};
 use crate::learned::{Objective, Part, Weights};
-use crate::merge::{MergeOptions, lay_over};
+use crate::merge::{MergeOptions, Summary, lay_over};
 
 /// A learned merge whose configuration and models were found to fit together.
 pub struct LearnedMerge {
@@ -74,6 +74,22 @@ impl LearnedMerge {
 
     /// As [`LearnedMerge::prepare`], with a configuration that has been read, and the device to run on.
     pub fn of(config: MergeConfig, folder: Option<&Path>, options: MergeOptions, device: Device) -> Result<Self> {
+        Self::opened(config, folder, options, device, &|path| Checkpoint::open(path))
+    }
+
+    /// The merge of `config`, whose models `open` opens: from the disk, or planned ones.
+    pub(crate) fn opened(
+        config: MergeConfig,
+        folder: Option<&Path>,
+        options: MergeOptions,
+        device: Device,
+        open: &dyn Fn(&Path) -> Result<Checkpoint>,
+    ) -> Result<Self> {
+        if !config.method.learned {
+            let help = "call `Merge` for it";
+            let problem = format!("`{}` looks at weights alone, and learns nothing", config.method.name);
+            return Err(config.source.fault(config.method_place, problem, Some(help.into())));
+        }
         if let Some(text) = options.exclude.first() {
             let wanted = format!(
                 "nothing with `{}`, which keeps what its network does not use as the base has it",
@@ -85,7 +101,7 @@ impl LearnedMerge {
         let mut faults = Vec::new();
         let mut opened = Vec::new();
         for located in config.locate(folder)? {
-            match lay_over(&located, &|path| Checkpoint::open(path), &mut notes) {
+            match lay_over(&located, open, &mut notes) {
                 Ok(checkpoint) => opened.push(checkpoint),
                 Err(fault) => faults.push(fault),
             }
@@ -112,7 +128,9 @@ impl LearnedMerge {
             device,
             config,
         };
-        merge.expert_of_each_task().map(|_| merge)
+        merge.expert_of_each_task()?;
+        merge.example_files()?;
+        Ok(merge)
     }
 
     /// The configuration.
@@ -131,6 +149,41 @@ impl LearnedMerge {
         let parameters: u64 = sizes.map(|tensor| tensor.shape.iter().product::<usize>() as u64).sum();
         let sets = self.learned.sets(self.experts.len());
         Plan { parameters, sets, bytes: parameters * 4 * sets as u64, gradients: self.learned.gradients() }
+    }
+
+    /// The models that it reads from, the base first.
+    pub(crate) fn checkpoints(&self) -> impl Iterator<Item = &Checkpoint> {
+        std::iter::once(&self.base).chain(&self.experts)
+    }
+
+    /// The files that it reads besides: examples and heads.
+    ///
+    /// Errors: one that is not there.
+    pub(crate) fn example_files(&self) -> Result<Vec<PathBuf>> {
+        let files = self.config.tasks.iter().map(|task| task.files(self.folder.as_deref()));
+        Ok(files.collect::<Result<Vec<_>>>()?.concat())
+    }
+
+    /// Bytes of weights of all models that it reads from.
+    pub fn input_bytes(&self) -> u64 {
+        self.checkpoints().map(Checkpoint::total_bytes).sum()
+    }
+
+    /// The result's tensors.
+    pub(crate) fn layout(&self) -> Vec<TensorLayout> {
+        super::write::layout(&self.base, &self.config)
+    }
+
+    /// What running it writes to `path`.
+    pub fn summary(&self, path: &Path) -> Summary {
+        Summary::of(path, &self.layout())
+    }
+
+    /// The result as it will be at `path`, a folder: its tensors can be described and not read.
+    pub(crate) fn planned(&self, path: &Path) -> Checkpoint {
+        let layout = self.layout();
+        let config = super::write::model_config(&self.base, &layout);
+        Checkpoint::planned(path, config, layout)
     }
 
     /// For each task the number of its expert, where that is known.
@@ -176,8 +229,8 @@ impl LearnedMerge {
     /// Errors: an output onto an input; models that do not fit each other; examples or heads that do not fit; an objective
     /// that is not finite; a request to stop.
     pub fn run(&self, target: &Path, progress: &dyn Progress, tell: &dyn Fn(&str)) -> Result<LearnedSummary> {
-        let all = std::iter::once(&self.base).chain(&self.experts);
-        let inputs: Vec<&Path> = all.flat_map(|model| std::iter::once(model.path()).chain(model.adapters())).collect();
+        let inputs: Vec<&Path> =
+            self.checkpoints().flat_map(|model| std::iter::once(model.path()).chain(model.adapters())).collect();
         refuse_output_onto_input(target, &inputs)?;
         match self.architecture {
             Architecture::ClipVision => self.run_as::<ClipVision>(target, progress, tell),
@@ -213,7 +266,7 @@ impl LearnedMerge {
                 duration(seconds * gradients as f64)
             ));
         }
-        let models: Vec<&Checkpoint> = std::iter::once(&self.base).chain(&self.experts).collect();
+        let models: Vec<&Checkpoint> = self.checkpoints().collect();
         let states = StateFiles::beside(target, &self.config, seed.0, &models);
         if let steps @ 1.. = states.steps() {
             tell(&format!("going on after {steps} steps of an earlier run"));
@@ -235,7 +288,7 @@ impl LearnedMerge {
         let reading = Reading {
             model: &self.base,
             folder: self.folder.as_deref(),
-            labels: self.learned.reads_labels(),
+            labels: if self.learned.reads_labels() { LabelUse::Always } else { LabelUse::Never },
             most: self.learned.examples(),
             seed: Seed(self.options.seed.0).derive("data"),
             device: &self.device,
@@ -255,10 +308,10 @@ impl LearnedMerge {
         progress: &dyn Progress,
     ) -> Result<LearnedSummary> {
         let beside = Beside { config: &self.config, experts: &self.names, options: &self.options };
-        let Written { tensors, parameters, bytes } =
+        let Summary { path, tensors, parameters, bytes } =
             super::write::write(target, &self.base, found, outcome, beside, progress)?;
         Ok(LearnedSummary {
-            path: target.to_owned(),
+            path,
             tensors,
             parameters,
             bytes,

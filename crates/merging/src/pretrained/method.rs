@@ -73,10 +73,17 @@ impl Learned {
         };
         Ok(match name {
             "fisher" => Self::Fisher {
-                estimate: match (values.bool("labels")?, values.bool("exact")?) {
-                    (true, _) => Estimate::Labels,
-                    (false, true) => Estimate::Predictions(FisherEstimate::Exact),
-                    (false, false) => Estimate::Predictions(FisherEstimate::Shortcut),
+                estimate: match (values.bool("labels")?, whole("draws")?, values.bool("exact")?) {
+                    (true, 0, _) => Estimate::Labels,
+                    (true, draws, _) => return Err(Error::parameter("draws", draws, "0 with `labels: true`")),
+                    (false, draws @ 1.., true) => {
+                        Estimate::Predictions(FisherEstimate::Sampled { draws, seed: seed.derive("draws") })
+                    }
+                    (false, draws @ 1.., false) => {
+                        return Err(Error::parameter("draws", draws, "0 with `exact: false`"));
+                    }
+                    (false, 0, true) => Estimate::Predictions(FisherEstimate::Exact),
+                    (false, 0, false) => Estimate::Predictions(FisherEstimate::Shortcut),
                 },
                 examples: whole("examples")?,
                 batch,
@@ -298,7 +305,7 @@ fn few_classes<F: Runs>(task: &Task<F>, estimate: FisherEstimate) -> Result<()> 
             format!("task `{}`", task.name),
             format!("the exact Fisher information takes a backward pass for each of {classes} logits of each example"),
         )
-        .with_help("set `exact: false`, or give the task `label_words`")),
+        .with_help("set `draws: 4`, or `exact: false`, or give the task `label_words`")),
         _ => Ok(()),
     }
 }

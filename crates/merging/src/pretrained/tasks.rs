@@ -1,6 +1,6 @@
 //! The tasks of a configuration, ready to be run.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use burn::module::Module;
 use burn::tensor::Device;
@@ -11,7 +11,7 @@ use consilience_nn::{Network, Parameters};
 use super::family::{Beside, Parts, Runs};
 use super::output::Output;
 use crate::config::TaskConfig;
-use crate::tasks::Preprocessing;
+use crate::tasks::{Examples, Preprocessing};
 
 /// A task with its network and its examples.
 pub struct Task<F: Module> {
@@ -25,14 +25,25 @@ pub struct Task<F: Module> {
     pub labels: Option<Vec<u32>>,
 }
 
+/// Which labels are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LabelUse {
+    /// None.
+    Never,
+    /// Those that there are.
+    IfThere,
+    /// Those of every task, or it is a fault.
+    Always,
+}
+
 /// What tasks are read for.
 pub struct Reading<'a> {
     /// The model that is run, with its tokenizer or processor beside it.
     pub model: &'a Checkpoint,
     /// The folder that relative paths count from where nothing is there from the current one.
     pub folder: Option<&'a Path>,
-    /// Whether labels are wanted.
-    pub labels: bool,
+    /// Which labels are wanted.
+    pub labels: LabelUse,
     /// Examples of each task that suffice, where not all are wanted.
     pub most: Option<usize>,
     /// Draws examples where a task has a limit.
@@ -52,35 +63,53 @@ impl Reading<'_> {
         expert: Option<&Checkpoint>,
         progress: &dyn Progress,
     ) -> Result<Task<F>> {
-        let head = task.head.as_ref().map(|head| self.find(head, task, "head")).transpose()?;
+        let (network, output) = self.under(network, task, expert)?;
+        let read = self.examples(&network, task, progress)?;
+        let network = stacked(network, output, task)?;
+        Ok(Task { name: task.name.clone(), network, samples: read.samples, labels: read.labels })
+    }
+
+    /// `network` with the features that the output of a task takes, and that output.
+    fn under<F: Runs>(&self, network: &F, task: &TaskConfig, expert: Option<&Checkpoint>) -> Result<(F, Output)> {
+        let head = task.head.as_ref().map(|head| task.find(head, "head", self.folder)).transpose()?;
         let parts = Parts { head: head.as_deref(), model: self.model, expert };
         let output = network.output(task, parts, self.device)?;
+        Ok((network.under(&output), output))
+    }
+
+    /// `network` under the output of a task.
+    ///
+    /// Errors: a head that is not there, malformed, or does not fit the network.
+    pub fn network<F: Runs>(&self, network: &F, task: &TaskConfig) -> Result<Network<F, Output>> {
+        let (network, output) = self.under(network, task, None)?;
+        stacked(network, output, task)
+    }
+
+    /// The examples of a task, as `network` takes them in.
+    ///
+    /// Errors: examples that are not there, malformed, or do not fit the network.
+    pub fn examples<F: Runs>(&self, network: &F, task: &TaskConfig, progress: &dyn Progress) -> Result<Examples> {
         let mut source = task.source.clone();
-        source.path = self.find(&source.path.to_string_lossy(), task, "path")?;
+        source.path = task.find(&source.path.to_string_lossy(), "path", self.folder)?;
         source.limit = source.limit.into_iter().chain(self.most).min();
         let folder = if self.model.is_folder() { Some(self.model.path()) } else { self.model.path().parent() };
         let folder = folder.unwrap_or(Path::new("."));
         let preprocessing = Preprocessing::of(folder)?;
         let wanted = network.wanted(Beside { folder, preprocessing: &preprocessing });
-        let read = source.read(&wanted, self.labels, self.seed.derive(&task.name), progress)?;
+        let labels = match self.labels {
+            LabelUse::Never => false,
+            LabelUse::IfThere => source.has_labels()?,
+            LabelUse::Always => true,
+        };
+        let read = source.read(&wanted, labels, self.seed.derive(&task.name), progress)?;
         network.check_samples(&read.samples)?;
-        let network = Network::new(network.under(&output), output)
-            .map_err(|fault| Error::data(format!("the head of task `{}`", task.name), fault.to_string()))?;
-        Ok(Task { name: task.name.clone(), network, samples: read.samples, labels: read.labels })
+        Ok(read)
     }
+}
 
-    fn find(&self, path: &str, task: &TaskConfig, what: &str) -> Result<PathBuf> {
-        let direct = PathBuf::from(path);
-        let beside = self.folder.map(|folder| folder.join(path));
-        let found = [Some(direct.clone()), beside].into_iter().flatten().find(|path| path.exists());
-        found.ok_or_else(|| {
-            Error::data(
-                format!("task `{}`", task.name),
-                format!("`{what}`: there is nothing at `{}`", direct.display()),
-            )
-            .with_help("relative paths count from the current folder, or else from that of the configuration")
-        })
-    }
+fn stacked<F: Runs>(network: F, output: Output, task: &TaskConfig) -> Result<Network<F, Output>> {
+    Network::new(network, output)
+        .map_err(|fault| Error::data(format!("the head of task `{}`", task.name), fault.to_string()))
 }
 
 /// The parameters of an encoder as those of a network that has it under a frozen head.

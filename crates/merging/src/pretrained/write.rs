@@ -13,7 +13,7 @@ use super::figures;
 use super::method::Outcome;
 use crate::config::MergeConfig;
 use crate::learned::{Granularity, Weights};
-use crate::merge::{MergeOptions, card, files};
+use crate::merge::{MergeOptions, Summary, card, files};
 use crate::tokenizer::{self, Content, json as json_text};
 
 /// What the merge was made from.
@@ -27,14 +27,23 @@ pub struct Beside<'a> {
     pub options: &'a MergeOptions,
 }
 
-/// What was written.
-pub struct Written {
-    /// The number of tensors.
-    pub tensors: usize,
-    /// The number of parameters.
-    pub parameters: u64,
-    /// Bytes of weights.
-    pub bytes: u64,
+/// The result's tensors: those of the base, in the type that is asked for.
+pub fn layout(base: &Checkpoint, config: &MergeConfig) -> Vec<TensorLayout> {
+    let wanted = config.out_dtype.or(config.dtype);
+    let tensors = base.names().filter_map(|name| Some((name, base.describe(name)?)));
+    let tensors = tensors.map(|(name, tensor)| TensorLayout {
+        name: name.to_owned(),
+        dtype: wanted.filter(|_| tensor.dtype.is_float()).unwrap_or(tensor.dtype),
+        shape: tensor.shape.to_vec(),
+    });
+    tensors.collect()
+}
+
+/// The result's `config.json`.
+pub fn model_config(base: &Checkpoint, layout: &[TensorLayout]) -> Option<Value> {
+    let floats = layout.iter().filter(|tensor| tensor.dtype.is_float());
+    let main = floats.max_by_key(|tensor| tensor.shape.iter().product::<usize>()).map(|tensor| tensor.dtype);
+    files::model_config(std::slice::from_ref(base), 0, main, &BTreeMap::new(), false)
 }
 
 /// Writes the merged parameters into the tensors that they came from (`found`), and all other tensors as the base has them.
@@ -45,43 +54,21 @@ pub fn write(
     outcome: &Outcome,
     beside: Beside<'_>,
     progress: &dyn Progress,
-) -> Result<Written> {
-    let (config, options) = (beside.config, beside.options);
-    let wanted = config.out_dtype.or(config.dtype);
-    let layout: Vec<TensorLayout> = base
-        .names()
-        .filter_map(|name| Some((name, base.describe(name)?)))
-        .map(|(name, tensor)| TensorLayout {
-            name: name.to_owned(),
-            dtype: wanted.filter(|_| tensor.dtype.is_float()).unwrap_or(tensor.dtype),
-            shape: tensor.shape.to_vec(),
-        })
-        .collect();
+) -> Result<Summary> {
+    let layout = layout(base, beside.config);
     let places: HashMap<String, usize> = layout.iter().enumerate().map(|(i, t)| (t.name.clone(), i)).collect();
     let types: Vec<Dtype> = layout.iter().map(|tensor| tensor.dtype).collect();
-    let sizes: Vec<usize> = layout.iter().map(|tensor| tensor.shape.iter().product()).collect();
-    let written = Written {
-        tensors: layout.len(),
-        parameters: sizes.iter().map(|size| *size as u64).sum(),
-        bytes: sizes.iter().zip(&types).map(|(size, dtype)| (size * dtype.size()) as u64).sum(),
-    };
-    let main = types.iter().zip(&sizes).filter(|(dtype, _)| dtype.is_float()).max_by_key(|(_, size)| **size);
-    let main = main.map(|(dtype, _)| *dtype);
-    let writer = CheckpointWriter::create(
-        target,
-        layout,
-        WriterOptions {
-            max_shard_bytes: options.max_shard_bytes,
-            replace: options.replace,
-            ..WriterOptions::default()
-        },
-    )?;
+    let written = Summary::of(target, &layout);
+    let model_config = model_config(base, &layout);
+    let (max_shard_bytes, replace) = (beside.options.max_shard_bytes, beside.options.replace);
+    let options = WriterOptions { max_shard_bytes, replace, ..WriterOptions::default() };
+    let writer = CheckpointWriter::create(target, layout, options)?;
     progress.begin("writing", written.bytes, Unit::Bytes);
     let stored = weights(base, found, &outcome.parameters, &places, &types, &writer, progress);
     progress.end();
     stored?;
     if target.extension().is_none_or(|ending| ending != "safetensors") {
-        companions(&writer, base, main, target, beside)?;
+        companions(&writer, base, model_config, target, beside)?;
         learned(&writer, found, outcome, beside)?;
     }
     writer.finish()?;
@@ -133,11 +120,11 @@ fn weights(
 fn companions(
     writer: &CheckpointWriter,
     base: &Checkpoint,
-    dtype: Option<Dtype>,
+    model_config: Option<Value>,
     target: &Path,
     Beside { config, options, .. }: Beside<'_>,
 ) -> Result<()> {
-    if let Some(value) = files::model_config(std::slice::from_ref(base), 0, dtype, &BTreeMap::new(), false) {
+    if let Some(value) = model_config {
         writer.add_file("config.json", json_text::pretty("config.json", &value)?.as_bytes())?;
     }
     if options.copy_tokenizer {

@@ -17,6 +17,15 @@ const LABELS: [&str; 2] = ["y", "labels"];
 /// The array that is 1 for a token and 0 for padding.
 const MASK: &str = "attention_mask";
 
+/// The array of the kinds of tokens.
+const TYPES: &str = "token_type_ids";
+
+/// Whether the file has labels under one of their usual names.
+pub(super) fn has_labels(path: &Path) -> Result<bool> {
+    let file = ArrayFile::open(path)?;
+    Ok(file.arrays().iter().any(|array| LABELS.contains(&array.name.as_str())))
+}
+
 /// The array of the examples in a `.npz` or `.npy` file, and the labels beside it.
 pub(super) fn read(
     source: &ExampleSource,
@@ -40,8 +49,9 @@ pub(super) fn read(
     let samples = match wanted {
         Wanted::Images { shape, preprocessing } => pixels::read(&array, &chosen, *shape, preprocessing, progress)?,
         Wanted::Texts { .. } => {
-            let mask = file.arrays().iter().any(|array| array.name == MASK).then(|| file.read(MASK)).transpose()?;
-            texts(&array, mask.as_ref(), &chosen, progress)?
+            let beside =
+                |name: &str| file.arrays().iter().any(|array| array.name == name).then(|| file.read(name)).transpose();
+            texts(&array, beside(MASK)?.as_ref(), beside(TYPES)?.as_ref(), &chosen, progress)?
         }
         Wanted::Numbers => {
             let one = |(): &mut (), number: usize, out: &mut [f32]| {
@@ -92,7 +102,7 @@ fn inputs<'f>(source: &ExampleSource, file: &'f ArrayFile, wanted: &Wanted<'_>) 
     }
     let label = source.labels.as_deref();
     let others = |array: &&ArrayInfo| {
-        array.name != MASK
+        ![MASK, TYPES].contains(&array.name.as_str())
             && label != Some(array.name.as_str())
             && !LABELS.contains(&array.name.as_str())
             && fits(array, wanted)
@@ -164,22 +174,45 @@ fn described(arrays: &[ArrayInfo]) -> String {
     arrays.iter().map(|array| format!("`{}` {:?}", array.name, array.shape)).collect::<Vec<_>>().join(", ")
 }
 
-/// Token ids and their mask as samples `[2, length]`; without a mask all are tokens.
-fn texts(ids: &Array, mask: Option<&Array>, chosen: &[usize], progress: &dyn Progress) -> Result<Samples> {
-    if let Some(mask) = mask.filter(|mask| mask.shape() != ids.shape()) {
-        return Err(Error::shape(mask.label(), mask.shape(), format!("{:?}, that of the token ids", ids.shape())));
+/// Token ids and their mask as samples `[2, length]`; without a mask all are tokens. Where tokens are of several kinds, these
+/// follow, `[3, length]`.
+fn texts(
+    ids: &Array,
+    mask: Option<&Array>,
+    types: Option<&Array>,
+    chosen: &[usize],
+    progress: &dyn Progress,
+) -> Result<Samples> {
+    if let Some(other) = mask.into_iter().chain(types).find(|other| other.shape() != ids.shape()) {
+        return Err(Error::shape(other.label(), other.shape(), format!("{:?}, that of the token ids", ids.shape())));
     }
     let length = ids.width();
+    let types = match types {
+        Some(types) => several(types, chosen)?.then_some(types),
+        None => None,
+    };
     let one = |(): &mut (), number: usize, out: &mut [f32]| {
-        let (tokens, present) = out.split_at_mut(length);
+        let (tokens, rest) = out.split_at_mut(length);
+        let (present, kinds) = rest.split_at_mut(length);
         ids.read_row(chosen[number], tokens)?;
         match mask {
-            Some(mask) => mask.read_row(chosen[number], present),
-            None => {
-                present.fill(1.0);
-                Ok(())
-            }
+            Some(mask) => mask.read_row(chosen[number], present)?,
+            None => present.fill(1.0),
         }
+        types.map_or(Ok(()), |types| types.read_row(chosen[number], kinds))
     };
-    parallel::fill("reading token ids", (chosen.len(), &[2, length]), || (), one, progress)
+    let rows = if types.is_some() { 3 } else { 2 };
+    parallel::fill("reading token ids", (chosen.len(), &[rows, length]), || (), one, progress)
+}
+
+/// Whether any token is of another kind than the first.
+fn several(types: &Array, chosen: &[usize]) -> Result<bool> {
+    let mut row = vec![0.0; types.width()];
+    for &number in chosen {
+        types.read_row(number, &mut row)?;
+        if row.iter().any(|kind| *kind != 0.0) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

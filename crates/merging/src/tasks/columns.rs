@@ -9,7 +9,7 @@ use crate::config::closest;
 const TEXTS: [&str; 8] = ["text", "sentence", "question", "content", "review", "document", "prompt", "input"];
 
 /// The column that holds the labels where nothing else is said.
-const LABEL: &str = "label";
+pub(super) const LABEL: &str = "label";
 
 /// A column, as the first row shows it.
 pub(super) struct Column {

@@ -57,6 +57,20 @@ pub(super) fn list(
     Ok((chosen.into_iter().map(|file| std::mem::take(&mut walk.files[file])).collect(), labels))
 }
 
+/// Whether the images lie in sub-folders, which are then their classes: there are some, and no image beside them.
+pub(super) fn has_labels(folder: &Path) -> Result<bool> {
+    let mut walk = Walk { trail: HashSet::new(), files: Vec::new() };
+    let (mut folders, mut loose) = (false, false);
+    for (_, path) in entries(folder)? {
+        match path.is_dir() {
+            true => folders = true,
+            false => walk.file(path)?,
+        }
+        loose |= !walk.files.is_empty();
+    }
+    Ok(folders && !loose)
+}
+
 /// The images in `files` as a network that takes in `shape` wants them.
 pub(super) fn decode(
     files: &[PathBuf],

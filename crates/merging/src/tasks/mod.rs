@@ -17,7 +17,7 @@
 //! use consilience_merging::tasks::{ExampleSource, Wanted};
 //!
 //! let source = ExampleSource { path: "reviews.csv".into(), limit: Some(256), ..Default::default() };
-//! let wanted = Wanted::Texts { tokenizer: Path::new("models/bert"), longest: 512 };
+//! let wanted = Wanted::Texts { tokenizer: Path::new("models/bert"), longest: 512, types: 2 };
 //! let examples = source.read(&wanted, true, Seed(0), &Silent)?;
 //! println!("{} texts of {:?}", examples.samples.len(), examples.classes);
 //! # Ok::<(), consilience_core::Error>(())
@@ -91,12 +91,14 @@ pub enum Wanted<'a> {
         /// How pixels become what the network takes in.
         preprocessing: &'a Preprocessing,
     },
-    /// Texts: samples `[2, length]`, as [`Tokens`](consilience_nn::pretrained::Tokens) has them.
+    /// Texts: samples `[2, length]` or `[3, length]`, as [`Tokens`](consilience_nn::pretrained::Tokens) has them.
     Texts {
         /// The model folder with `tokenizer.json`, or `vocab.txt` of a WordPiece model.
         tokenizer: &'a Path,
         /// The most tokens that the model takes.
         longest: usize,
+        /// The kinds of tokens that the model tells apart: 2 for a BERT, which knows a pair's second text by it, else 1.
+        types: usize,
     },
     /// Arrays of any shape, as they are.
     Numbers,
@@ -160,15 +162,32 @@ impl ExampleSource {
                 (folder::decode(&files, *shape, preprocessing, progress)?, labels)
             }
             (SourceKind::Arrays, _) => arrays::read(self, wanted, with_labels, seed, progress)?,
-            (SourceKind::JsonLines | SourceKind::Table { .. }, Wanted::Texts { tokenizer, longest }) => {
+            (SourceKind::JsonLines | SourceKind::Table { .. }, Wanted::Texts { tokenizer, longest, types }) => {
                 let rows = rows::read(self, kind, with_labels)?;
                 let chosen = self.chosen(rows.texts.len(), seed);
                 let labels = if with_labels { labels::number(&self.path, &rows, &chosen)? } else { Labels::default() };
-                (texts::tokenise(self, &rows, &chosen, tokenizer, *longest, progress)?, labels)
+                let model = texts::Model { folder: tokenizer, longest: *longest, types: *types };
+                (texts::tokenise(self, &rows, &chosen, model, progress)?, labels)
             }
             _ => return Err(self.mismatch(kind, wanted)),
         };
         Ok(labels.with(samples))
+    }
+
+    /// Whether there are labels to read: they are named, or the source has them under their usual name (for a folder of
+    /// images: they lie in sub-folders). Looks at names only.
+    ///
+    /// # Errors
+    /// The file or folder cannot be read, or is malformed where its names stand.
+    pub fn has_labels(&self) -> Result<bool> {
+        if self.labels.is_some() {
+            return Ok(true);
+        }
+        match SourceKind::of(&self.path)? {
+            SourceKind::Folder => folder::has_labels(&self.path),
+            SourceKind::Arrays => arrays::has_labels(&self.path),
+            kind => Ok(rows::columns(self, kind)?.iter().any(|name| name == columns::LABEL)),
+        }
     }
 
     /// The examples that are read, of `count`: all, or [`ExampleSource::limit`] of them, in their order.

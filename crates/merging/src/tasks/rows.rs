@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
+use std::ops::ControlFlow;
 
 use consilience_core::{Error, Result};
 use csv::{ReaderBuilder, StringRecord};
@@ -55,9 +56,34 @@ impl Rows {
     }
 }
 
-/// A table whose first line names the columns.
-fn table(source: &ExampleSource, delimiter: u8, quoting: bool, with_labels: bool) -> Result<Rows> {
-    let fault = |e: csv::Error| match e.into_kind() {
+/// The names of the columns: of a table, or of the first object.
+pub(super) fn columns(source: &ExampleSource, kind: SourceKind) -> Result<Vec<String>> {
+    match kind {
+        SourceKind::Table { delimiter, quoting } => names(&mut reader(source, delimiter, quoting)?, source),
+        _ => {
+            let mut first = None;
+            each_object(source, |_, object| {
+                first = Some(object.keys().cloned().collect());
+                Ok(ControlFlow::Break(()))
+            })?;
+            Ok(first.unwrap_or_default())
+        }
+    }
+}
+
+fn reader(source: &ExampleSource, delimiter: u8, quoting: bool) -> Result<csv::Reader<File>> {
+    let mut builder = ReaderBuilder::new();
+    builder.delimiter(delimiter).quoting(quoting);
+    builder.from_path(&source.path).map_err(|fault| table_fault(source, fault))
+}
+
+fn names(reader: &mut csv::Reader<File>, source: &ExampleSource) -> Result<Vec<String>> {
+    let header = reader.headers().map_err(|fault| table_fault(source, fault))?;
+    Ok(header.iter().map(|name| name.trim_start_matches('\u{feff}').trim().to_owned()).collect())
+}
+
+fn table_fault(source: &ExampleSource, fault: csv::Error) -> Error {
+    match fault.into_kind() {
         csv::ErrorKind::Io(e) => Error::io("cannot read", &source.path, e),
         csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
             let line = pos.map_or(0, |pos| pos.line());
@@ -69,16 +95,15 @@ fn table(source: &ExampleSource, delimiter: u8, quoting: bool, with_labels: bool
                 .with_help("save the file in UTF-8")
         }
         kind => Error::format(&source.path, format!("cannot be read as a table: {kind:?}")),
-    };
-    let mut builder = ReaderBuilder::new();
-    builder.delimiter(delimiter).quoting(quoting);
-    let mut reader = builder.from_path(&source.path).map_err(fault)?;
-    let names: Vec<String> = {
-        let header = reader.headers().map_err(fault)?;
-        header.iter().map(|name| name.trim_start_matches('\u{feff}').trim().to_owned()).collect()
-    };
+    }
+}
+
+/// A table whose first line names the columns.
+fn table(source: &ExampleSource, delimiter: u8, quoting: bool, with_labels: bool) -> Result<Rows> {
+    let mut reader = reader(source, delimiter, quoting)?;
+    let names = names(&mut reader, source)?;
     let (mut rows, mut chosen, mut record) = (Rows::default(), None, StringRecord::new());
-    while reader.read_record(&mut record).map_err(fault)? {
+    while reader.read_record(&mut record).map_err(|fault| table_fault(source, fault))? {
         let chosen = match &chosen {
             Some(chosen) => chosen,
             None => {
@@ -95,11 +120,14 @@ fn table(source: &ExampleSource, delimiter: u8, quoting: bool, with_labels: bool
     Ok(rows)
 }
 
-/// An object a line; blank lines are passed over.
-fn json_lines(source: &ExampleSource, with_labels: bool) -> Result<Rows> {
+/// Calls `act` with each object and its line, until it breaks off; blank lines are passed over.
+fn each_object(
+    source: &ExampleSource,
+    mut act: impl FnMut(u64, Map<String, Value>) -> Result<ControlFlow<()>>,
+) -> Result<()> {
     let cannot_read = |e| Error::io("cannot read", &source.path, e);
     let mut file = BufReader::new(File::open(&source.path).map_err(cannot_read)?);
-    let (mut rows, mut chosen, mut bytes) = (Rows::default(), None, Vec::new());
+    let mut bytes = Vec::new();
     for line in 1_u64.. {
         bytes.clear();
         if file.read_until(b'\n', &mut bytes).map_err(cannot_read)? == 0 {
@@ -109,10 +137,21 @@ fn json_lines(source: &ExampleSource, with_labels: bool) -> Result<Rows> {
         if text.is_empty() {
             continue;
         }
+        let object = serde_json::from_slice(text)
+            .map_err(|e| Error::format(&source.path, format!("line {line}: not a JSON object: {e}")))?;
+        if act(line, object)?.is_break() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// An object a line.
+fn json_lines(source: &ExampleSource, with_labels: bool) -> Result<Rows> {
+    let (mut rows, mut known) = (Rows::default(), None);
+    each_object(source, |line, object| {
         let fault = |problem: String| Error::format(&source.path, format!("line {line}: {problem}"));
-        let object: Map<String, Value> =
-            serde_json::from_slice(text).map_err(|e| fault(format!("not a JSON object: {e}")))?;
-        let (names, chosen) = match &chosen {
+        let (names, chosen) = match &known {
             Some(known) => known,
             None => {
                 let column =
@@ -120,7 +159,7 @@ fn json_lines(source: &ExampleSource, with_labels: bool) -> Result<Rows> {
                 let columns: Vec<Column> = object.iter().map(column).collect();
                 let places = Chosen::of(source, &columns, with_labels)?;
                 let names: Vec<String> = columns.into_iter().map(|column| column.name).collect();
-                &*chosen.insert((names, places))
+                &*known.insert((names, places))
             }
         };
         rows.push(line, chosen, |place, is_label| {
@@ -136,7 +175,8 @@ fn json_lines(source: &ExampleSource, with_labels: bool) -> Result<Rows> {
                 None => Err(fault(format!("`{name}`, which the first line has, is missing"))),
             }
         })?;
-    }
+        Ok(ControlFlow::Continue(()))
+    })?;
     Ok(rows)
 }
 

@@ -39,6 +39,14 @@ pub(super) fn padding(tokenizer: &Tokenizer, folder: &Path) -> Result<u32> {
     Ok(names.filter_map(|name| tokenizer.token_to_id(name)).next().unwrap_or(0))
 }
 
+/// Whether the model is given the kinds of its tokens: unless `model_input_names` of the configuration leaves them out, as
+/// transformers reads it.
+pub(super) fn gives_types(folder: &Path) -> Result<bool> {
+    let config = config(folder)?;
+    let names = config.get("model_input_names").and_then(Value::as_array);
+    Ok(names.is_none_or(|names| names.iter().any(|name| name.as_str() == Some("token_type_ids"))))
+}
+
 /// What `tokenizer_config.json` says; nothing where there is no such file.
 fn config(folder: &Path) -> Result<Value> {
     let path = folder.join("tokenizer_config.json");

@@ -122,7 +122,7 @@ fn vocabulary(
             (base.tokenizer.clone(), join::union(&stripped, &others), gone)
         }
         TokenizerSource::Model(model) => {
-            let tokenizer = Tokenizer::read(&config.locate_model(model, folder)?.path)?;
+            let tokenizer = Tokenizer::read(&config.locate_tokenizer(model, folder)?.path)?;
             let vocabulary = tokenizer.vocabulary.clone();
             (tokenizer, vocabulary, Vec::new())
         }

@@ -12,12 +12,15 @@
 //!   `!!timestamp`) are refused.
 //!
 //! Where it is more lenient: timestamps, and a lone `=`, stay strings with the text that was written.
+//!
+//! [`Node::with`] puts a value into a tree, and [`Node::to_text`] writes one out.
 
 mod compose;
 mod merge;
 mod node;
 mod scalar;
 mod source;
+mod write;
 
 #[cfg(test)]
 mod tests;
@@ -26,6 +29,7 @@ pub use compose::{Document, parse, parse_all};
 pub use node::{Entry, Mapping, Node, Value};
 pub use scalar::{Kind, Scalar};
 pub use source::{Place, Source};
+pub use write::Step;
 
 /// The longest text that is read, in bytes.
 pub const MAX_BYTES: usize = 4 << 20;

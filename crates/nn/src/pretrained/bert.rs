@@ -125,6 +125,12 @@ impl Bert {
         vocabulary
     }
 
+    /// The kinds of tokens that it tells apart, such as those of the first and the second text of a pair.
+    pub fn token_types(&self) -> usize {
+        let [types, _] = self.types.weight.dims();
+        types
+    }
+
     /// The tokens that a text may have.
     pub fn longest(&self) -> usize {
         let [positions, _] = self.positions.weight.dims();
@@ -133,8 +139,10 @@ impl Bert {
 
     /// The features of all tokens, `[batch, length, hidden_size]`; those of padding mean nothing.
     pub fn hidden_states(&self, tokens: &Tokens, tap: &mut dyn Tap) -> Tensor<3> {
-        let [_, width] = self.types.weight.dims();
-        let kind = self.types.weight.val().narrow(0, 0, 1).reshape([1, 1, width]);
+        let kind = match &tokens.types {
+            Some(types) => self.types.forward(types.clone()),
+            None => self.types.weight.val().narrow(0, 0, 1).unsqueeze_dim(0),
+        };
         let embedded = self.words.forward(tokens.ids.clone()) + kind + self.position_embeddings(&tokens.ids);
         let mut x = self.norm.forward(embedded);
         let bias = tokens.attention_bias();
@@ -226,7 +234,7 @@ impl Family for Bert {
     }
 
     fn check_samples(&self, samples: &Samples) -> Result<()> {
-        check_texts(samples, self.vocabulary(), Some(self.longest()))
+        check_texts(samples, self.vocabulary(), self.token_types(), Some(self.longest()))
     }
 }
 

@@ -28,7 +28,7 @@ pub struct BertConfig {
     pub hidden_act: HiddenAct,
     /// Places that have an embedding. Default: 512.
     pub max_position_embeddings: usize,
-    /// Kinds of segments that have an embedding; every token here is of the first. Default: 2.
+    /// Kinds of tokens that have an embedding: of a pair's first and second text. Default: 2.
     pub type_vocab_size: usize,
     /// What layer normalisations add to the variance. Default: 1e-12.
     pub layer_norm_eps: f64,

@@ -29,6 +29,7 @@ fn tokens(ids: &[&[i64]], mask: &[&[f32]]) -> Tokens {
     Tokens {
         ids: Tensor::from_data(TensorData::new(ids.concat(), shape), &Device::flex()),
         mask: Tensor::from_data(TensorData::new(mask.concat(), shape), &Device::flex()),
+        types: None,
     }
 }
 
@@ -299,6 +300,19 @@ fn configurations_that_are_not_run_are_refused_by_key() {
         "`vocab_size` is 1099511627776, wanted a number from 1 to",
     );
     starts(fault("t5", "num_decoder_layers", json!(0)), "`num_decoder_layers` is 0, wanted a number from 1 to");
+    for (case, key) in [("t5", "num_layers"), ("t5", "num_decoder_layers"), ("llama", "num_hidden_layers")] {
+        let found = fault(case, key, json!(u64::MAX));
+        starts(found, &format!("`{key}` is 18446744073709551615, wanted a number from 1 to"));
+        // As many as there are tensors are believed, and then found missing.
+        let (_folder, model) = changed(case, |config| config[key] = json!(20));
+        let fault = Pretrained::open(&model, &Device::flex()).unwrap_err();
+        let Error::Several(faults) = fault else { panic!("{case}: one fault alone: {fault}") };
+        assert!(faults.iter().all(|fault| fault.to_string().ends_with("of the network is missing")), "{faults:?}");
+    }
+    starts(
+        fault("t5", "relative_attention_num_buckets", json!(1_u64 << 60)),
+        "`relative_attention_num_buckets` is 1152921504606846976, wanted a number from 1 to 1048576",
+    );
     starts(fault("t5", "d_kv", json!(-3)), "`d_kv`: invalid value: integer `-3`, expected usize");
     starts(fault("t5", "feed_forward_proj", json!("gated-tanh")), "`feed_forward_proj` is `gated-tanh`, wanted");
     starts(fault("t5", "decoder_start_token_id", json!(17)), "`decoder_start_token_id` is 17, wanted below");

@@ -37,7 +37,7 @@ fn texts(lengths: &[usize], width: usize, filler: i64) -> Tokens {
     let shape = [lengths.len(), width];
     let device = Device::flex();
     let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, shape), &device);
-    Tokens { ids, mask: Tensor::from_data(TensorData::new(mask, shape), &device) }
+    Tokens { ids, mask: Tensor::from_data(TensorData::new(mask, shape), &device), types: None }
 }
 
 fn images(count: usize, network: &ClipVision, seed: u64) -> Tensor<4> {
@@ -80,8 +80,11 @@ fn examples_do_not_see_each_other() {
     let network = bert("roberta_classifier");
     let (there, back) = (texts(&[5, 2, 4], 6, 1), [2, 0, 1]);
     let turned = Tensor::<1, Int>::from_data(back, &Device::flex());
-    let mixed =
-        Tokens { ids: there.ids.clone().select(0, turned.clone()), mask: there.mask.clone().select(0, turned.clone()) };
+    let mixed = Tokens {
+        ids: there.ids.clone().select(0, turned.clone()),
+        mask: there.mask.clone().select(0, turned.clone()),
+        types: None,
+    };
     assert!(apart(&network.logits(there).select(0, turned.clone()), &network.logits(mixed)) < 1e-5);
 
     let network = clip("clip");

@@ -3,8 +3,8 @@
 use crate::agreement::{check_encoder, on_new_models, on_references};
 
 /// The cases of `python/encoders.py`.
-const CASES: [&str; 6] =
-    ["clip", "clip_gelu", "clip_unprojected", "bert_classifier", "roberta_classifier", "bert_mean"];
+const CASES: [&str; 7] =
+    ["clip", "clip_gelu", "clip_unprojected", "bert_classifier", "roberta_classifier", "bert_mean", "bert_pairs"];
 
 #[test]
 fn encoders_agree_with_the_stored_references() {

@@ -54,8 +54,8 @@ def texts(pad):
     return ids, mask
 
 
-def joined(ids, mask):
-    return torch.stack([ids, mask], 1).float()
+def joined(*parts):
+    return torch.stack(parts, 1).float()
 
 
 def cosines(features, embeddings, scale):
@@ -105,6 +105,16 @@ def bert_classifier(folder):
     write(folder, model, {"texts": joined(ids, mask), "features": features, "logits": logits})
 
 
+def bert_pairs(folder):
+    """Pairs: the tokens behind a place of the text's own are of the second kind."""
+    model = shaken(transformers.BertForSequenceClassification(transformers.BertConfig(**BERT, num_labels=CLASSES)))
+    ids, mask = texts(0)
+    types = (torch.arange(ids.shape[1]) >= torch.tensor([[4], [1], [0], [3]])).long() * mask
+    inputs = dict(input_ids=ids, attention_mask=mask, token_type_ids=types)
+    features = model.bert(**inputs).last_hidden_state[:, 0]
+    write(folder, model, {"texts": joined(ids, mask, types), "features": features, "logits": model(**inputs).logits})
+
+
 def roberta_classifier(folder):
     config = transformers.RobertaConfig(**BERT, type_vocab_size=1, num_labels=CLASSES, layer_norm_eps=1e-5)
     model = shaken(transformers.RobertaForSequenceClassification(config))
@@ -132,6 +142,7 @@ CASES = dict(
     bert_classifier=bert_classifier,
     roberta_classifier=roberta_classifier,
     bert_mean=bert_mean,
+    bert_pairs=bert_pairs,
 )
 
 

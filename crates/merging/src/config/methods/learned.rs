@@ -14,6 +14,15 @@ pub(super) const FISHER: Method = Method {
         EXAMPLES,
         BATCH,
         flag("exact", true, "the Fisher information itself; off: one backward a batch, as a fast stand-in"),
+        Parameter {
+            kind: Type::Int,
+            ..shared(
+                "draws",
+                DefaultValue::Int(0),
+                Range::AtLeast(0.0),
+                "classes drawn from the predictions for each example, for models with many; 0 takes all classes",
+            )
+        },
         flag(
             "labels",
             false,

@@ -272,7 +272,7 @@ pub static METHODS: [Method; 31] = [
         title: "Consensus task arithmetic",
         reference: Some("https://arxiv.org/abs/2405.07813"),
         summary: "task arithmetic, at the entries that several tasks need",
-        parameters: &[LAMBDA, PRUN_THRE_K, WEIGHT_OF_ONE, TALL_MASK_LAMBDA],
+        parameters: &[LAMBDA, PRUN_THRE_K, WEIGHT_OF_ONE, TALL_MASK_LAMBDA, TALL_MASK_STRICT],
         ..TASK_VECTORS
     },
     Method {
@@ -287,6 +287,7 @@ pub static METHODS: [Method; 31] = [
             WEIGHT_OF_ONE,
             Parameter { default: DefaultValue::Float(0.2), ..DENSITY },
             TALL_MASK_LAMBDA,
+            TALL_MASK_STRICT,
         ],
         ..TASK_VECTORS
     },
@@ -300,6 +301,7 @@ pub static METHODS: [Method; 31] = [
             LAMBDA,
             WEIGHT_OF_ONE,
             TALL_MASK_LAMBDA,
+            TALL_MASK_STRICT,
             Parameter {
                 scope: Scope::NonBase,
                 ..flag("task", false, "whether this model is the task to recover; true for exactly one")
@@ -364,6 +366,12 @@ const TALL_MASK_LAMBDA: Parameter = each(
     DefaultValue::Float(0.4),
     Range::AtLeast(0.0),
     "how large a task's own change must be against what the merge changed of it; more keeps less",
+);
+
+const TALL_MASK_STRICT: Parameter = flag(
+    "tall_mask_strict",
+    false,
+    "leave out changes of just that size, as the published code does; the paper keeps them",
 );
 
 const DENSITY: Parameter = each(

@@ -61,7 +61,7 @@ fn run(multi: &MultiMerge, target: Option<&Path>) -> Result<Vec<String>, Error> 
         let name = stage.name.clone().unwrap_or_else(|| "out".into());
         ran.push(if stage.reused { format!("={name}") } else { name });
     };
-    multi.run(target, &Silent, &mut done).map(|()| ran)
+    multi.run(target, &Silent, &|_| (), &mut done).map(|()| ran)
 }
 
 fn names(place: &Path) -> Vec<String> {
@@ -191,10 +191,10 @@ fn a_stop_leaves_nothing_but_what_is_kept_and_finished() {
     let scene = scene();
     let out = scene.path().join("out");
     let multi = prepare(&scene, CHAIN, MultiOptions::default()).unwrap();
-    let stopped = multi.run(Some(&out), &Impatient::default(), |_| ());
+    let stopped = multi.run(Some(&out), &Impatient::default(), &|_| (), |_| ());
     assert!(matches!(stopped, Err(Error::Stopped)), "{stopped:?}");
     assert_eq!(names(scene.path()), ["a", "b", "c"]);
-    let stopped = prepare(&scene, CHAIN, kept(&scene)).unwrap().run(Some(&out), &Impatient::default(), |_| ());
+    let stopped = prepare(&scene, CHAIN, kept(&scene)).unwrap().run(Some(&out), &Impatient::default(), &|_| (), |_| ());
     assert!(matches!(stopped, Err(Error::Stopped)), "{stopped:?}");
     assert_eq!(run(&prepare(&scene, CHAIN, kept(&scene)).unwrap(), Some(&out)).unwrap(), ["=first", "out"]);
 }

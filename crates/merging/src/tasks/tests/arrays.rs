@@ -119,6 +119,19 @@ fn numbers_are_read_as_they_are_with_their_labels() {
 }
 
 #[test]
+fn labels_are_seen_by_their_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.npz");
+    let x = || ("x", npy("<f4", &[1], &floats(&[1.0])));
+    write_npz(&path, &[x(), ("t", npy("|u1", &[1], &[0]))]);
+    assert!(!source(&path).has_labels().unwrap());
+    assert!(ExampleSource { labels: Some("t".into()), ..source(&path) }.has_labels().unwrap());
+    write_npz(&path, &[x(), ("y", npy("|u1", &[1], &[0]))]);
+    assert!(source(&path).has_labels().unwrap());
+    assert!(source(folder.path().join("b.npz")).has_labels().is_err());
+}
+
+#[test]
 fn a_single_array() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.npy");
@@ -130,7 +143,7 @@ fn a_single_array() {
 fn token_ids_with_and_without_a_mask() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.npz");
-    let wanted = Wanted::Texts { tokenizer: folder.path(), longest: 4 };
+    let wanted = Wanted::Texts { tokenizer: folder.path(), longest: 4, types: 2 };
     let ids = || npy("<i8", &[2, 2], &integers(&[5, 6, 7, 0]));
     write_npz(&path, &[("input_ids", ids()), ("attention_mask", npy("<i8", &[2, 2], &integers(&[1, 1, 1, 0])))]);
     let texts = read(&source(&path), &wanted).unwrap().samples;
@@ -140,6 +153,13 @@ fn token_ids_with_and_without_a_mask() {
     write_npz(&path, &[("input_ids", ids()), ("attention_mask", npy("<i8", &[2], &integers(&[1, 1])))]);
     let error = told(read(&source(&path), &wanted).unwrap_err());
     assert!(error.contains("array attention_mask: the shape is [2], wanted [2, 2], that of the token ids"), "{error}");
+    let kinds = |kinds: [i64; 4]| ("token_type_ids", npy("<i8", &[2, 2], &integers(&kinds)));
+    write_npz(&path, &[("input_ids", ids()), kinds([0, 1, 0, 0])]);
+    let texts = read(&source(&path), &wanted).unwrap().samples;
+    assert_eq!((texts.shape(), texts.row(0).unwrap()), (&[3, 2][..], &[5.0, 6.0, 1.0, 1.0, 0.0, 1.0][..]));
+    // One kind of token is as good as none.
+    write_npz(&path, &[("input_ids", ids()), kinds([0; 4])]);
+    assert_eq!(read(&source(&path), &wanted).unwrap().samples.shape(), [2, 2]);
     let cut = ExampleSource { length: Some(1), ..source(&path) };
     assert!(told(read(&cut, &wanted).unwrap_err()).starts_with("length = 1, wanted nothing for token ids"));
 }

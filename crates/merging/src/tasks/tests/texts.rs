@@ -49,7 +49,7 @@ fn examples(name: &str, text: &str, with: impl Fn(&mut ExampleSource), labels: b
     let (_folder, mut source) = written(name, text);
     with(&mut source);
     let model = model("tokenizer.json");
-    let wanted = Wanted::Texts { tokenizer: model.path(), longest: 64 };
+    let wanted = Wanted::Texts { tokenizer: model.path(), longest: 64, types: 2 };
     if labels { read_labelled(&source, &wanted) } else { read(&source, &wanted) }
 }
 
@@ -85,7 +85,7 @@ fn vocab_txt_makes_the_same_tokenizer() {
     let (_folder, source) = written("a.csv", TABLE);
     let of = |file| {
         let model = model(file);
-        read(&source, &Wanted::Texts { tokenizer: model.path(), longest: 64 }).unwrap()
+        read(&source, &Wanted::Texts { tokenizer: model.path(), longest: 64, types: 2 }).unwrap()
     };
     assert_eq!(of("vocab.txt"), of("tokenizer.json"));
 }
@@ -100,10 +100,40 @@ fn long_texts_and_pairs_are_cut() {
     };
     let text = "text,second\ngood film,bad bad bad\n";
     let found = examples("a.csv", text, pairs, false).unwrap().samples;
-    assert_eq!(found.row(0).unwrap()[..6], [2.0, 5.0, 3.0, 6.0, 6.0, 3.0]);
+    // Ids, mask, and the kind of each token: the second text's is 1.
+    let (ids, kinds) = ([2.0, 5.0, 3.0, 6.0, 6.0, 3.0], [0.0, 0.0, 0.0, 1.0, 1.0, 1.0]);
+    assert_eq!((found.shape(), found.row(0).unwrap()), (&[3, 6][..], &[ids, [1.0; 6], kinds].concat()[..]));
     let short = |length| told(examples("a.csv", TABLE, |source| source.length = Some(length), false).unwrap_err());
     assert_eq!(short(2), "length = 2, wanted more than the 2 special tokens of a text");
     assert_eq!(short(65), "length = 65, wanted at most 64, the tokens that the model takes");
+}
+
+#[test]
+fn kinds_of_tokens_are_for_models_that_tell_them_apart() {
+    let (_folder, mut source) = written("a.csv", "text,second\ngood film,bad\na,\n");
+    source.pair = Some("second".into());
+    let model = model("tokenizer.json");
+    let shape = |types| {
+        let wanted = Wanted::Texts { tokenizer: model.path(), longest: 64, types };
+        read(&source, &wanted).unwrap().samples
+    };
+    let with = shape(2);
+    assert_eq!((with.shape(), &with.row(1).unwrap()[12..]), (&[3, 6][..], &[0.0, 0.0, 0.0, 1.0, 0.0, 0.0][..]));
+    assert_eq!(shape(1).shape(), [2, 6]);
+    std::fs::write(model.path().join("tokenizer_config.json"), r#"{"model_input_names": ["input_ids"]}"#).unwrap();
+    assert_eq!(shape(2).shape(), [2, 6]);
+}
+
+#[test]
+fn labels_are_seen_by_their_names() {
+    let seen = |name: &str, text: &str| {
+        let (_folder, source) = written(name, text);
+        source.has_labels()
+    };
+    assert!(seen("a.csv", TABLE).unwrap() && !seen("a.csv", "text,stars\na,1\n").unwrap());
+    assert!(seen("a.jsonl", "\n{\"label\": 1}\n{").unwrap() && !seen("a.jsonl", "{\"text\": \"a\"}").unwrap());
+    assert!(!seen("a.tsv", "").unwrap() && !seen("a.jsonl", "").unwrap());
+    assert!(told(seen("a.jsonl", "[1]").unwrap_err()).contains("line 1: not a JSON object"));
 }
 
 #[test]
@@ -112,7 +142,7 @@ fn padding_is_what_the_tokenizer_says() {
     let model = model("tokenizer.json");
     let config = json!({"pad_token": {"content": "question"}}).to_string();
     std::fs::write(model.path().join("tokenizer_config.json"), config).unwrap();
-    let samples = read(&source, &Wanted::Texts { tokenizer: model.path(), longest: 64 }).unwrap().samples;
+    let samples = read(&source, &Wanted::Texts { tokenizer: model.path(), longest: 64, types: 2 }).unwrap().samples;
     assert_eq!(samples.row(0).unwrap(), [2.0, 4.0, 3.0, 9.0, 1.0, 1.0, 1.0, 0.0]);
 }
 
@@ -122,7 +152,7 @@ fn a_limit_keeps_texts_and_labels_together() {
     let (_folder, mut source) = written("a.csv", &format!("text,label\n{rows}"));
     source.limit = Some(9);
     let model = model("tokenizer.json");
-    let wanted = Wanted::Texts { tokenizer: model.path(), longest: 8 };
+    let wanted = Wanted::Texts { tokenizer: model.path(), longest: 8, types: 2 };
     let progress = Recorder::default();
     let drawn = source.read(&wanted, true, Seed(4), &progress).unwrap();
     assert_eq!((drawn.samples.len(), progress.tasks()), (9, vec![("tokenising texts".to_owned(), 9)]));
@@ -179,7 +209,8 @@ fn faults_name_line_and_column() {
 fn tokenizers_that_are_missing_or_broken() {
     let (_folder, source) = written("a.csv", TABLE);
     let folder = tempfile::tempdir().unwrap();
-    let of = |folder: &Path| told(read(&source, &Wanted::Texts { tokenizer: folder, longest: 64 }).unwrap_err());
+    let of =
+        |folder: &Path| told(read(&source, &Wanted::Texts { tokenizer: folder, longest: 64, types: 2 }).unwrap_err());
     let error = of(folder.path());
     assert!(
         error.contains("has no `tokenizer.json`, which texts are tokenised with | save it there with Python"),

@@ -2,6 +2,7 @@ mod documents;
 mod properties;
 mod refusals;
 mod scalars;
+mod writing;
 
 use super::{Kind, Node, Value};
 

@@ -167,6 +167,6 @@ impl Family for Llama {
     }
 
     fn check_samples(&self, samples: &Samples) -> Result<()> {
-        check_texts(samples, self.outputs(), None)
+        check_texts(samples, self.outputs(), 1, None)
     }
 }

@@ -89,6 +89,7 @@ impl T5Config {
             ("d_kv", keys.d_kv),
             ("d_ff", keys.d_ff),
             ("num_heads", keys.num_heads),
+            ("relative_attention_num_buckets", keys.relative_attention_num_buckets),
         ])?;
         let (buckets, furthest) = (keys.relative_attention_num_buckets, keys.relative_attention_max_distance);
         if buckets < 4 || !buckets.is_multiple_of(2) {

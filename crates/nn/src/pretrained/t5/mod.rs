@@ -128,7 +128,7 @@ impl Family for T5 {
     }
 
     fn check_samples(&self, samples: &Samples) -> Result<()> {
-        check_texts(samples, self.outputs(), None)
+        check_texts(samples, self.outputs(), 1, None)
     }
 }
 
