@@ -140,7 +140,7 @@ impl Minres {
             std::mem::swap(&mut l.w1, &mut l.w2);
             std::mem::swap(&mut l.w2, &mut l.w);
             let (keep, add) = (sn * sn, if beta > 0.0 { phibar * cs / beta } else { 0.0 });
-            let pieces = (&l.v[..], &l.w1[..], &l.w2[..], &l.r2[..], &mut l.w[..], x.as_mut(), r.as_mut());
+            let pieces = (&l.v[..], &l.w1[..], &l.w2[..], &l.r2[..], &mut l.w[..], &mut *x, &mut *r);
             // r_k = s² r_{k-1} - φ̄ c v_{k+1}, so that its 2-norm is known with a preconditioner too.
             let [rr] = sum_over(pieces, &|(v, w1, w2, next, w, x, r): Pieces7<'_>| {
                 let mut sum = 0.0;

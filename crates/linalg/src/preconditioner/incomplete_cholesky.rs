@@ -98,11 +98,16 @@ impl Preconditioner for IncompleteCholesky {
 
     /// On one thread: each element of a substitution needs those before it.
     fn apply(&self, r: &[f64], z: &mut [f64]) {
+        let mut previous = 0.0;
         for i in 0..self.inverse.len() {
-            z[i] = (r[i] - self.lower.row_dot(i, z)) * self.inverse[i];
+            let (rest, near) = self.lower.row_dot_before(i, z);
+            previous = (r[i] - rest) * self.inverse[i] - near * self.inverse[i] * previous;
+            z[i] = previous;
         }
         for i in (0..self.inverse.len()).rev() {
-            z[i] = (z[i] - self.upper.row_dot(i, z)) * self.inverse[i];
+            let (rest, near) = self.upper.row_dot_behind(i, z);
+            previous = (z[i] - rest) * self.inverse[i] - near * self.inverse[i] * previous;
+            z[i] = previous;
         }
     }
 }

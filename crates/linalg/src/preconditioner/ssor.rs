@@ -50,13 +50,20 @@ impl Preconditioner for Ssor {
     fn apply(&self, r: &[f64], z: &mut [f64]) {
         let Triangles { lower, diagonal, upper } = &self.parts;
         let omega = self.omega;
+        let mut previous = 0.0;
         for i in 0..diagonal.len() {
-            z[i] = (r[i] - omega * lower.row_dot(i, z)) / diagonal[i];
+            let (rest, near) = lower.row_dot_before(i, z);
+            let step = omega / diagonal[i];
+            previous = r[i] / diagonal[i] - step * rest - step * near * previous;
+            z[i] = previous;
         }
         // The scale goes in here, as the second substitution is linear.
         let scale = omega * (2.0 - omega);
         for i in (0..diagonal.len()).rev() {
-            z[i] = scale * z[i] - omega / diagonal[i] * upper.row_dot(i, z);
+            let (rest, near) = upper.row_dot_behind(i, z);
+            let step = omega / diagonal[i];
+            previous = scale * z[i] - step * rest - step * near * previous;
+            z[i] = previous;
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The sequence of solves.
 
 use consilience_core::{Error, Result, Seed};
-use consilience_linalg::krylov::{Observer, Outcome, Reference, Solution, Stopping, System};
+use consilience_linalg::krylov::{Observer, Outcome, Solution, Stopping, System};
 use consilience_linalg::sparse::SparseOperator;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
@@ -21,7 +21,7 @@ pub struct LearnedRelaxation {
     /// The values of ω to pick from, rising, above 0 and below 2. Default: 1, 1.05, …, 1.95.
     pub grid: Vec<f64>,
     /// When a solve ends. `max_iterations` is also what a solve without convergence counts as. Default: a residual of 1e-8 of
-    /// the norm of `b` (of the first residual for SOR), 10 000 steps.
+    /// the norm of `b`, 10 000 steps.
     pub stopping: Stopping,
     /// Seed of the draws.
     pub seed: Seed,
@@ -50,12 +50,8 @@ impl LearnedRelaxation {
         if self.stopping.max_iterations == 0 {
             return Err(Error::parameter("max_iterations", 0, "at least 1"));
         }
-        let mut config = self.clone();
-        if config.solver == Solver::Sor {
-            config.stopping.reference = Reference::FirstResidual;
-        }
-        let state = State::new(&config.policy, config.grid.len())?;
-        Ok(Session { config, state, solves: 0, steps: 0, probabilities: Vec::new() })
+        let state = State::new(&self.policy, self.grid.len())?;
+        Ok(Session { config: self.clone(), state, solves: 0, steps: 0, probabilities: Vec::new() })
     }
 }
 
@@ -112,7 +108,7 @@ impl TryFrom<Stored> for Session {
         let Stored { config, state, solves, steps } = stored;
         let fresh = config.start()?;
         match state.fits(&fresh.state) {
-            true => Ok(Self { config: fresh.config, state, solves, steps, probabilities: Vec::new() }),
+            true => Ok(Self { config, state, solves, steps, probabilities: Vec::new() }),
             false => Err(Error::data("session", "its state does not belong to its settings")),
         }
     }

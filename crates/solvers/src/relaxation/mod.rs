@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | [`Sor`] | definite systems, and others whose spectrum allows it; ω = 1 is Gauss–Seidel | one pass over the matrix |
 //! | [`Stationary`] | any preconditioner as an iteration of its own: SSOR, Jacobi | a product and an application |
-//! | [`SsorCg`] | symmetric positive definite systems | one pass over the matrix, by Eisenstat's trick |
+//! | [`SsorCg`] | symmetric positive definite systems | one and a half passes over the matrix, by Eisenstat's trick |
 //!
 //! [`spectrum`] has what is known about the best ω without solving, [`bounds`] the bounds on iteration counts that learning is
 //! measured by.

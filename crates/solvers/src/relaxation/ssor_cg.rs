@@ -10,13 +10,16 @@ use consilience_linalg::sparse::{SparseOperator, Triangles};
 use consilience_linalg::vector::{self, sum_over};
 use serde::{Deserialize, Serialize};
 
+/// Rows from which on a second thread helps.
+const TOGETHER: usize = 1 << 16;
+
 /// CG with the preconditioner `P = (D + ω L) D⁻¹ (D + ω L)^T / (ω (2 - ω))`, for symmetric positive definite matrices.
 ///
 /// The iterates are those of [`consilience_linalg::krylov::Cg`] with [`consilience_linalg::preconditioner::Ssor`], at about
 /// half the work: with `K = D/ω + L`, the product `K⁻¹ A K⁻ᵀ p̂ = t + K⁻¹ (p̂ - (2/ω - 1) D t)`, where `t = K⁻ᵀ p̂`, needs two
 /// substitutions and no product with `A` (Eisenstat, 1981). The residual of the system itself, by which the iteration is
-/// stopped, comes out of the second substitution. A step reads the matrix once; the substitutions run on one thread. Memory: a
-/// copy of the matrix and seven vectors.
+/// stopped, takes a product with `L` beside the second substitution. A step reads the matrix one and a half times; a substitution
+/// runs on one thread. Memory: a copy of the matrix and seven vectors.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SsorCg {
@@ -120,36 +123,45 @@ fn restart(parts: &Triangles, omega: f64, r: &[f64], rhat: &mut [f64]) -> f64 {
 fn back(parts: &Triangles, omega: f64, beta: f64, rhat: &[f64], phat: &mut [f64], t: &mut [f64]) {
     let n = t.len();
     let (rhat, phat, diagonal) = (&rhat[..n], &mut phat[..n], &parts.diagonal[..n]);
-    let inverse = 1.0 / omega;
+    let scale = 1.0 / omega;
+    let mut previous = 0.0;
     for i in (0..n).rev() {
-        let d = diagonal[i] * inverse;
+        let d = diagonal[i] * scale;
+        let inverse = 1.0 / d;
         let p = d * rhat[i] + beta * phat[i];
         phat[i] = p;
-        t[i] = (p - parts.upper.row_dot(i, t)) * (1.0 / d);
+        let (rest, near) = parts.upper.row_dot_behind(i, t);
+        previous = (p - rest) * inverse - near * inverse * previous;
+        t[i] = previous;
     }
 }
 
 /// `w = p̂ - (2/ω - 1) D t`, `s = K⁻¹ w`, `A t = K t + w`; `p̂ · (t + s)`, which is `t · A t`.
 fn forth(parts: &Triangles, omega: f64, phat: &[f64], t: &[f64], s: &mut [f64], at: &mut [f64]) -> f64 {
     let n = s.len();
-    let (phat, t, at, diagonal) = (&phat[..n], &t[..n], &mut at[..n], &parts.diagonal[..n]);
-    let inverse = 1.0 / omega;
-    let mut sum = 0.0;
-    for i in 0..n {
-        let d = diagonal[i] * inverse;
-        let w = phat[i] - (2.0 * d - diagonal[i]) * t[i];
-        let (columns, values) = parts.lower.row(i);
-        let (mut of_s, mut of_t) = (0.0, 0.0);
-        for (j, a) in columns.iter().zip(values) {
-            of_s += a * s[*j as usize];
-            of_t += a * t[*j as usize];
+    let (phat, t, diagonal) = (&phat[..n], &t[..n], &parts.diagonal[..n]);
+    let scale = 1.0 / omega;
+    let w = |i: usize| phat[i] - (2.0 * scale - 1.0) * diagonal[i] * t[i];
+    let mut substitute = || {
+        let (mut sum, mut previous) = (0.0, 0.0);
+        for i in 0..n {
+            let inverse = 1.0 / (diagonal[i] * scale);
+            let (rest, near) = parts.lower.row_dot_before(i, s);
+            previous = (w(i) - rest) * inverse - near * inverse * previous;
+            s[i] = previous;
+            sum += phat[i] * (t[i] + previous);
         }
-        let value = (w - of_s) * (1.0 / d);
-        s[i] = value;
-        at[i] = d * t[i] + of_t + w;
-        sum += phat[i] * (t[i] + value);
+        sum
+    };
+    let mut multiply = || {
+        for i in 0..n {
+            at[i] = scale * diagonal[i] * t[i] + parts.lower.row_dot(i, t) + w(i);
+        }
+    };
+    match n >= TOGETHER {
+        true => rayon::join(&mut substitute, &mut multiply).0,
+        false => (substitute(), multiply()).0,
     }
-    sum
 }
 
 fn positive(curvature: f64) -> Result<f64> {
