@@ -1,4 +1,4 @@
-//! Times CG, SSOR-CG and a sweep of SOR on the 5-point Laplacian of a square grid, for `bench/solvers.py`.
+//! Times CG, SSOR-CG and a sweep of SOR on the 5-point Laplacian of a square grid, for `bench/krylov.py`.
 //!
 //!     cargo run --release --example poisson -- SIDE ITERATIONS [ROUNDS]
 //!

@@ -44,10 +44,8 @@ impl Rows {
             let diagonal = self.r[j * m + j];
             let length = diagonal.hypot(row[j]);
             let (c, s) = (diagonal / length, row[j] / length);
-            for k in j..m {
-                let (upper, lower) = (self.r[j * m + k], row[k]);
-                self.r[j * m + k] = c * upper + s * lower;
-                row[k] = c * lower - s * upper;
+            for (upper, lower) in self.r[j * m + j..(j + 1) * m].iter_mut().zip(&mut row[j..]) {
+                (*upper, *lower) = (c * *upper + s * *lower, c * *lower - s * *upper);
             }
             let upper = self.z[j];
             self.z[j] = c * upper + s * y;

@@ -234,7 +234,7 @@ mod tests {
             let plain = laplacian_2d(300, 230).unwrap();
             let n = 300 * 230;
             let mut triplets = Triplets::new(n, n).unwrap();
-            plain.triplet_iter().for_each(|t| triplets.push(t.row as usize, t.col as usize, *t.val).unwrap());
+            plain.triplet_iter().for_each(|t| triplets.push(t.row, t.col, *t.val).unwrap());
             if far {
                 triplets.push(0, n - 1, -0.5).unwrap();
                 triplets.push(n - 1, 0, -0.5).unwrap();

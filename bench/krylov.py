@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
 """Times CG and SSOR-CG beside SciPy, and a sweep of SOR beside memory bandwidth, on a 2-D Poisson matrix.
 
-    pip install -r bench/requirements-solvers.txt
+    pip install -r bench/requirements-krylov.txt
     cargo build --release -p consilience-solvers --example poisson
-    python3 bench/solvers.py                    # 10^6 unknowns, 50 iterations, three rounds
-    python3 bench/solvers.py --side 300 --rounds 1
+    python3 bench/krylov.py                    # 10^6 unknowns, 50 iterations, three rounds
+    python3 bench/krylov.py --side 300 --rounds 1
 
 Both run the same number of iterations on the same system; the residuals that they reach are compared first, and have to agree
 to 1e-6 of the first one. SciPy's SSOR-CG applies its preconditioner by the faster of the two ways that SciPy has, SuperLU's
 solves with the triangular factors, whose setting up is not counted; ours is. Prints a table, writes
-`bench/out/solvers.json`; exit code 1 if a target is missed.
+`bench/out/krylov.json`; exit code 1 if a target is missed.
 """
 
 import argparse
@@ -37,7 +37,7 @@ def arguments():
     parser.add_argument("--iterations", type=int, default=50)
     parser.add_argument("--rounds", type=int, default=3, help="the best of these counts [default: 3]")
     parser.add_argument("--threads", type=int, default=2, help="for both [default: 2]")
-    parser.add_argument("--out", type=Path, default=ROOT / "bench/out/solvers.json")
+    parser.add_argument("--out", type=Path, default=ROOT / "bench/out/krylov.json")
     return parser.parse_args()
 
 
