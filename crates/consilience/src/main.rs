@@ -38,6 +38,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::ExtractLora(arguments) => commands::adapters::extract(&arguments, quiet)?,
         Command::MergeLora(arguments) => commands::adapters::merge(&arguments, quiet)?,
         Command::Evaluate(arguments) => commands::evaluate::run(&arguments, quiet)?,
+        Command::Solve(arguments) => return commands::solve::run(&arguments, quiet),
         Command::Methods(arguments) => commands::methods::run(&arguments)?,
         Command::Claim(arguments) => return commands::claim::run(&arguments, quiet),
         Command::Data(arguments) => commands::data::run(&arguments, quiet)?,

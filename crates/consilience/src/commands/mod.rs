@@ -11,6 +11,7 @@ mod learned;
 pub mod merge;
 pub mod methods;
 pub mod pages;
+pub mod solve;
 
 use std::path::Path;
 
