@@ -1,11 +1,17 @@
 //! The command line: one definition yields parsing, help, the man page and shell completions.
 
+mod solve;
+
 use std::path::PathBuf;
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::device::Device;
+pub use solve::{
+    Learned, Method as SolveMethod, Omega, Policy as LearnedPolicy, Preconditioner as SolvePreconditioner, Solve,
+    Solver as LearnedSolver,
+};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -20,6 +26,7 @@ Examples:
   consilience demo                            train six small experts, merge them with every method, draw the figures
   consilience merge merge.yml merged/         merge checkpoints as a mergekit configuration says
   consilience merge --check merge.yml         look for faults in a configuration without reading a weight
+  consilience solve A.mtx b.mtx               solve a linear system in Matrix Market files
   consilience inspect merged/ --stats         tensors, shapes, types, norms
   consilience claim concrete-merging          run a published claim as an experiment, with its baselines")]
 pub struct Cli {
@@ -53,6 +60,8 @@ pub enum Command {
     Evaluate(Evaluate),
     /// Search a merge's parameters: merge and evaluate many times, and write the best merge.
     Search(Search),
+    /// Solve a sparse linear system, or a sequence of them: Krylov methods, relaxation, learned relaxation.
+    Solve(Solve),
     /// List every method there is, with its paper and whether its claim reproduced.
     Methods(Methods),
     /// Run the published claim of a method as an experiment, with its baselines, and tell the verdict.

@@ -40,6 +40,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::MergeLora(arguments) => commands::adapters::merge(&arguments, quiet)?,
         Command::Evaluate(arguments) => commands::evaluate::run(&arguments, quiet)?,
         Command::Search(arguments) => commands::search::run(&arguments, quiet)?,
+        Command::Solve(arguments) => return commands::solve::run(&arguments, quiet),
         Command::Methods(arguments) => commands::methods::run(&arguments)?,
         Command::Claim(arguments) => return commands::claim::run(&arguments, quiet),
         Command::Data(arguments) => commands::data::run(&arguments, quiet)?,

@@ -1,5 +1,6 @@
 //! Linear algebra over [faer](https://docs.rs/faer) that Consilience's methods share: positive definite systems, singular
-//! values and eigenvalues, random subspaces, proximal maps.
+//! values and eigenvalues, random subspaces, proximal maps, linear operators, sparse matrices and their files, Krylov methods and
+//! preconditioners.
 //!
 //! Matrices are faer's `Mat<f64>` and `MatRef<f64>`. Every function checks shapes, that the input is finite and that
 //! parameters are in range, and says in an error which argument is at fault.
@@ -17,8 +18,14 @@
 
 pub mod check;
 pub mod gram;
+pub mod krylov;
+pub mod matrix_market;
+pub mod operator;
+pub mod preconditioner;
 pub mod proximal;
 pub mod random;
 mod sequential;
+pub mod sparse;
 pub mod spd;
 pub mod spectral;
+pub mod vector;

@@ -12,6 +12,7 @@ pub mod merge;
 pub mod methods;
 pub mod pages;
 pub mod search;
+pub mod solve;
 
 use std::path::Path;
 

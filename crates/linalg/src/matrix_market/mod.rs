@@ -1,0 +1,28 @@
+//! Matrix Market files (Boisvert, Pozo, Remington, "The Matrix Market exchange formats", NISTIR 5935, 1996), as SciPy, MATLAB
+//! and the SuiteSparse collection write them.
+//!
+//! The crates that read the format take coordinate files only (and the vector `b` comes in the array format), or go through a
+//! general parser generator at a small fraction of the speed; none says in which line a fault is. So the reader is here. Every
+//! number is checked, and no memory is taken on the word of the header alone.
+//!
+//! ```
+//! use consilience_linalg::matrix_market;
+//!
+//! let folder = std::env::temp_dir().join("consilience-matrix-market");
+//! let (a, b) = (folder.join("A.mtx"), folder.join("b.mtx"));
+//! matrix_market::write_matrix(&a, consilience_linalg::sparse::laplacian_2d(3, 3)?.as_ref())?;
+//! matrix_market::write_vector(&b, &[0.5; 9])?;
+//! assert_eq!(matrix_market::read_matrix(&a)?.compute_nnz(), 33);
+//! assert_eq!(matrix_market::read_vector(&b)?, [0.5; 9]);
+//! # Ok::<(), consilience_core::Error>(())
+//! ```
+
+mod header;
+mod read;
+mod write;
+
+pub use read::{read_matrix, read_vector};
+pub use write::{write_matrix, write_vector};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,30 @@
+//! Solvers of linear systems that learn from the systems they have solved.
+//!
+//! | Method | Slug | What it does |
+//! | --- | --- | --- |
+//! | [`LearnedRelaxation`](learned_relaxation::LearnedRelaxation) | `learned-relaxation` | picks the relaxation parameter of SOR or SSOR-CG for each of a sequence of systems, from iteration counts alone |
+//!
+//! The solvers whose parameter is picked are in [`relaxation`]; Krylov methods, preconditioners, sparse matrices and their files
+//! are in `consilience-linalg`. The published claims, as experiments with their baselines, are in [`CLAIMS`].
+//!
+//! ```
+//! use consilience_linalg::krylov::{System, Unobserved};
+//! use consilience_linalg::sparse::{SparseOperator, laplacian_2d};
+//! use consilience_solvers::learned_relaxation::LearnedRelaxation;
+//!
+//! let matrix = laplacian_2d(12, 12)?;
+//! let a = SparseOperator::new("A", matrix.as_ref())?;
+//! let mut session = LearnedRelaxation::default().start()?;
+//! for t in 0..20 {
+//!     let b: Vec<f64> = (0..144).map(|i| f64::from(i * t + 1).sin()).collect();
+//!     let relaxed = session.solve(&System::new(&a, &b), None, &mut Unobserved)?;
+//!     assert!(relaxed.solution.converged());
+//! }
+//! # Ok::<(), consilience_core::Error>(())
+//! ```
+
+mod claims;
+pub mod learned_relaxation;
+pub mod relaxation;
+
+pub use claims::CLAIMS;
