@@ -1,5 +1,5 @@
 //! Linear algebra over [faer](https://docs.rs/faer) that Consilience's methods share: positive definite systems, singular
-//! values and eigenvalues, random subspaces, proximal maps.
+//! values and eigenvalues, tall least squares, sketches, leverage scores, random subspaces, proximal maps.
 //!
 //! Matrices are faer's `Mat<f64>` and `MatRef<f64>`. Every function checks shapes, that the input is finite and that
 //! parameters are in range, and says in an error which argument is at fault.
@@ -17,8 +17,13 @@
 
 pub mod check;
 pub mod gram;
+pub mod hadamard;
+pub mod leverage;
 pub mod proximal;
 pub mod random;
+pub mod sampling;
 mod sequential;
+pub mod sketch;
 pub mod spd;
 pub mod spectral;
+pub mod tall;
