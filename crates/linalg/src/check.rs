@@ -22,7 +22,10 @@ pub fn finite(argument: &str, matrix: MatRef<'_, f64>) -> Result<()> {
 pub fn finite_parallel(argument: &str, matrix: MatRef<'_, f64>) -> Result<()> {
     // Zero times a number is NaN unless the number is finite.
     let sound = (0..matrix.ncols()).into_par_iter().all(|j| match matrix.col(j).try_as_col_major() {
-        Some(column) => pulp::Arch::new().dispatch(|| sound(column.as_slice())),
+        Some(column) => pulp::Arch::new().dispatch(
+            #[inline(always)]
+            || sound(column.as_slice()),
+        ),
         None => matrix.col(j).iter().all(|value| value.is_finite()),
     });
     if sound { Ok(()) } else { finite(argument, matrix) }

@@ -22,7 +22,10 @@ pub fn transform(values: &mut [f64]) -> Result<()> {
     if !values.len().is_power_of_two() {
         return Err(Error::shape("values", [values.len()], "a length that is a power of two; pad with zeros"));
     }
-    pulp::Arch::new().dispatch(|| butterflies(values, 1));
+    pulp::Arch::new().dispatch(
+        #[inline(always)]
+        || butterflies(values, 1),
+    );
     Ok(())
 }
 

@@ -32,7 +32,10 @@ pub(super) fn apply(sketch: &Sketch, a: MatRef<'_, f64>) -> Mat<f64> {
             block.draw(&philox, index);
             for (k, out) in out.chunks_exact_mut(m).enumerate() {
                 let values = column_part(a, group * at_once + k, start, length, &mut copy);
-                pulp::Arch::new().dispatch(|| block.add(values, out));
+                pulp::Arch::new().dispatch(
+                    #[inline(always)]
+                    || block.add(values, out),
+                );
             }
         }
         let scale = sketch.scale();

@@ -5,8 +5,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::random;
 
-const KINDS: [SketchKind; 7] = [
+const KINDS: [SketchKind; 8] = [
     SketchKind::Srht,
+    SketchKind::Cosine,
     SketchKind::Gaussian,
     SketchKind::Rademacher,
     SketchKind::Ams,
@@ -127,7 +128,7 @@ fn misuse_is_refused() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
-    fn sketches_are_linear_and_keep_lengths(n in 1_usize..300, d in 1_usize..6, seed in any::<u64>(), which in 0_usize..6) {
+    fn sketches_are_linear_and_keep_lengths(n in 1_usize..300, d in 1_usize..6, seed in any::<u64>(), which in 0_usize..7) {
         let a = random::gaussian(n, d, Seed(seed));
         let sketch = Sketch::new(KINDS[which], 600, n, Seed(seed)).unwrap();
         let whole = sketch.apply(a.as_ref()).unwrap();
