@@ -2,6 +2,7 @@
 
 pub mod adapters;
 pub mod claim;
+pub mod complete;
 pub mod data;
 pub mod demo;
 pub mod diff;
@@ -11,6 +12,8 @@ mod learned;
 pub mod merge;
 pub mod methods;
 pub mod pages;
+pub mod recover;
+pub mod regress;
 
 use std::path::Path;
 
