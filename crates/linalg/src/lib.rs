@@ -1,6 +1,7 @@
 //! Linear algebra over [faer](https://docs.rs/faer) that Consilience's methods share: positive definite systems, singular
 //! values and eigenvalues, random subspaces, proximal maps, linear operators, sparse matrices and their files, Krylov methods and
 //! preconditioners.
+//! values and eigenvalues, tall least squares, sketches, leverage scores, random subspaces, proximal maps.
 //!
 //! Matrices are faer's `Mat<f64>` and `MatRef<f64>`. Every function checks shapes, that the input is finite and that
 //! parameters are in range, and says in an error which argument is at fault.
@@ -22,10 +23,17 @@ pub mod krylov;
 pub mod matrix_market;
 pub mod operator;
 pub mod preconditioner;
+pub mod hadamard;
+pub mod leverage;
 pub mod proximal;
 pub mod random;
+pub mod sampling;
 mod sequential;
 pub mod sparse;
 pub mod spd;
 pub mod spectral;
 pub mod vector;
+pub mod sketch;
+pub mod spd;
+pub mod spectral;
+pub mod tall;

@@ -21,30 +21,67 @@ pub(crate) fn product(a: MatRef<'_, f64>, b: MatRef<'_, f64>, par: Par) -> Mat<f
 
 /// The thin Q of a QR decomposition, with the signs of R's diagonal taken into it, so that it is unique where the rank is
 /// full.
-pub(crate) fn orthonormal_basis(mut a: Mat<f64>) -> Mat<f64> {
+pub(crate) fn orthonormal_basis(a: Mat<f64>) -> Mat<f64> {
+    let (packed, coefficients) = householder_qr(a);
+    let mut q = thin_q(&packed, &coefficients);
+    flip_columns(&mut q, &packed);
+    q
+}
+
+/// The thin Q and R, R's diagonal not negative, of a matrix that is not wider than tall.
+pub(crate) fn thin_qr(a: Mat<f64>) -> (Mat<f64>, Mat<f64>) {
+    let (packed, coefficients) = householder_qr(a);
+    let mut q = thin_q(&packed, &coefficients);
+    flip_columns(&mut q, &packed);
+    (q, upper(&packed))
+}
+
+/// The R factor, `[min(m, n), n]`, its diagonal not negative.
+pub(crate) fn r_factor(a: Mat<f64>) -> Mat<f64> {
+    upper(&householder_qr(a).0)
+}
+
+/// R above the diagonal, Householder vectors below it, and the coefficients of their blocks.
+fn householder_qr(mut a: Mat<f64>) -> (Mat<f64>, Mat<f64>) {
     let (m, n) = (a.nrows(), a.ncols());
-    let size = m.min(n);
     let block = qr::recommended_block_size::<f64>(m, n);
-    let mut coefficients = Mat::zeros(block, size);
+    let mut coefficients = Mat::zeros(block, m.min(n));
     let scratch = qr::qr_in_place_scratch::<f64>(m, n, block, Par::Seq, Default::default());
     let mut memory = MemBuffer::new(scratch);
     qr::qr_in_place(a.as_mut(), coefficients.as_mut(), Par::Seq, MemStack::new(&mut memory), Default::default());
+    (a, coefficients)
+}
 
+fn thin_q(packed: &Mat<f64>, coefficients: &Mat<f64>) -> Mat<f64> {
+    let (m, size) = (packed.nrows(), coefficients.ncols());
     let mut q = Mat::identity(m, size);
+    let block = coefficients.nrows();
     let scratch = householder::apply_block_householder_sequence_on_the_left_in_place_scratch::<f64>(m, block, size);
     let mut memory = MemBuffer::new(scratch);
     householder::apply_block_householder_sequence_on_the_left_in_place_with_conj(
-        a.get(.., ..size),
+        packed.get(.., ..size),
         coefficients.as_ref(),
         Conj::No,
         q.as_mut(),
         Par::Seq,
         MemStack::new(&mut memory),
     );
-    for j in (0..size).filter(|&j| a[(j, j)] < 0.0) {
-        (0..m).for_each(|i| q[(i, j)] = -q[(i, j)]);
-    }
     q
+}
+
+fn flip_columns(q: &mut Mat<f64>, packed: &Mat<f64>) {
+    for j in (0..q.ncols()).filter(|&j| packed[(j, j)] < 0.0) {
+        q.col_mut(j).iter_mut().for_each(|entry| *entry = -*entry);
+    }
+}
+
+fn upper(packed: &Mat<f64>) -> Mat<f64> {
+    let size = packed.nrows().min(packed.ncols());
+    Mat::from_fn(size, packed.ncols(), |i, j| match i <= j {
+        true if packed[(i, i)] < 0.0 => -packed[(i, j)],
+        true => packed[(i, j)],
+        false => 0.0,
+    })
 }
 
 /// Left vectors, singular values (largest first) and right vectors of the thin decomposition.

@@ -2,6 +2,7 @@
 
 pub mod adapters;
 pub mod claim;
+pub mod complete;
 pub mod data;
 pub mod demo;
 pub mod diff;
@@ -13,6 +14,8 @@ pub mod methods;
 pub mod pages;
 pub mod search;
 pub mod solve;
+pub mod recover;
+pub mod regress;
 
 use std::path::Path;
 

@@ -79,7 +79,7 @@ impl ArrayFile {
     }
 
     /// Reads one array; the name of a `.npy` file's array does not matter. The bytes are kept as they are stored, unpacked;
-    /// only what is stored column by column is turned into f32 in row-major order.
+    /// what is stored column by column is brought into row-major order.
     ///
     /// # Errors
     /// No such array (the advice lists those there are), or a file that is malformed or was changed since.
@@ -94,11 +94,15 @@ impl ArrayFile {
         let header = Header::parse(&path, &bytes)?;
         let (number, (data, big_endian, fortran)) = (header.number(), header.layout());
         let shape = header.shape;
-        let values = match fortran {
-            true => Values::Decoded(npy::to_row_major(&number.decode(&bytes[data], big_endian), &shape)),
-            false => Values::Stored { bytes, data, big_endian },
+        let (bytes, data) = match fortran {
+            true => {
+                let bytes = npy::bytes_to_row_major(&bytes[data], number.size(), &shape);
+                let all = 0..bytes.len();
+                (bytes, all)
+            }
+            false => (bytes, data),
         };
-        Ok(Array { label, shape, number, values })
+        Ok(Array { label, shape, number, bytes, data, big_endian })
     }
 }
 
@@ -122,15 +126,10 @@ pub struct Array {
     label: String,
     shape: Vec<usize>,
     number: Number,
-    values: Values,
-}
-
-#[derive(Clone, Debug)]
-enum Values {
     /// The numbers stand in `bytes[data]` in row-major order.
-    Stored { bytes: Vec<u8>, data: Range<usize>, big_endian: bool },
-    /// They had to be brought into row-major order.
-    Decoded(Vec<f32>),
+    bytes: Vec<u8>,
+    data: Range<usize>,
+    big_endian: bool,
 }
 
 impl Array {
@@ -175,15 +174,19 @@ impl Array {
         if out.len() != self.width() {
             return Err(Error::shape("out", [out.len()], format!("[{}], the size of a sample", self.width())));
         }
-        let range = self.row_range(row);
-        match &self.values {
-            Values::Decoded(values) => out.copy_from_slice(&values[range]),
-            Values::Stored { bytes, data, big_endian } => {
-                let (all, size) = (&bytes[data.clone()], self.number.size());
-                self.number.decode_into(&all[range.start * size..range.end * size], *big_endian, out);
-            }
-        }
+        let (range, size) = (self.row_range(row), self.number.size());
+        let row = &self.stored()[range.start * size..range.end * size];
+        self.number.decode_into(row, self.big_endian, out);
         Ok(())
+    }
+
+    fn stored(&self) -> &[u8] {
+        &self.bytes[self.data.clone()]
+    }
+
+    /// All values in row-major order as `f64`: exact, but for integers beyond 2⁵³.
+    pub fn to_f64(&self) -> Vec<f64> {
+        self.number.decode_f64(self.stored(), self.big_endian)
     }
 
     /// The array as class numbers, one a sample.
@@ -191,10 +194,7 @@ impl Array {
     /// # Errors
     /// More than one value a sample, or a value that is no whole number from 0 to 16777215.
     pub fn to_labels(&self) -> Result<Vec<u32>> {
-        let values = match &self.values {
-            Values::Decoded(values) => values.clone(),
-            Values::Stored { bytes, data, big_endian } => self.number.decode(&bytes[data.clone()], *big_endian),
-        };
+        let values = self.number.decode(self.stored(), self.big_endian);
         RawArray { shape: self.shape.clone(), values }.to_labels(&self.label)
     }
 }

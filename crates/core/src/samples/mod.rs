@@ -26,12 +26,16 @@ mod npz;
 mod raw;
 mod standardize;
 mod storage;
+mod table;
+mod write;
 
 pub use self::array::{Array, ArrayFile, ArrayInfo, NumberKind};
 pub use self::csv::{CsvFormat, LabelColumn};
 pub use labelled::{LabelledSamples, Split};
 pub use standardize::Standardizer;
 pub use storage::Samples;
+pub use table::NumericTable;
+pub use write::{NamedArray, Numbers, npy_bytes, npz_bytes};
 
 #[cfg(test)]
 mod hostile;

@@ -179,7 +179,21 @@ fn number(descr: &str) -> Option<(bool, Number)> {
 }
 
 /// Column-major values (first axis fastest) as row-major ones. O(size · rank).
-pub(super) fn to_row_major(values: &[f32], shape: &[usize]) -> Vec<f32> {
+pub(super) fn to_row_major<T: Copy>(values: &[T], shape: &[usize]) -> Vec<T> {
+    let mut out = Vec::with_capacity(values.len());
+    in_row_major(shape, values.len(), |from| out.push(values[from]));
+    out
+}
+
+/// The numbers of `size` bytes each, brought from column-major into row-major order, still as bytes.
+pub(super) fn bytes_to_row_major(bytes: &[u8], size: usize, shape: &[usize]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len());
+    in_row_major(shape, bytes.len() / size, |from| out.extend_from_slice(&bytes[from * size..(from + 1) * size]));
+    out
+}
+
+/// Visits the positions of a column-major array in row-major order.
+fn in_row_major(shape: &[usize], count: usize, mut visit: impl FnMut(usize)) {
     let strides: Vec<usize> = shape
         .iter()
         .scan(1, |stride, axis| {
@@ -189,9 +203,8 @@ pub(super) fn to_row_major(values: &[f32], shape: &[usize]) -> Vec<f32> {
         })
         .collect();
     let mut index = vec![0; shape.len()];
-    let mut out = Vec::with_capacity(values.len());
-    for _ in 0..values.len() {
-        out.push(values[index.iter().zip(&strides).map(|(i, s)| i * s).sum::<usize>()]);
+    for _ in 0..count {
+        visit(index.iter().zip(&strides).map(|(i, s)| i * s).sum::<usize>());
         for axis in (0..shape.len()).rev() {
             index[axis] += 1;
             if index[axis] < shape[axis] {
@@ -200,7 +213,6 @@ pub(super) fn to_row_major(values: &[f32], shape: &[usize]) -> Vec<f32> {
             index[axis] = 0;
         }
     }
-    out
 }
 
 #[cfg(test)]

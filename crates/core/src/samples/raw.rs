@@ -65,6 +65,24 @@ pub(crate) fn read_bounded(path: &Path, reader: impl Read) -> Result<Vec<u8>> {
     Ok(out)
 }
 
+/// Calls a macro with the Rust type of a [`Number`].
+macro_rules! for_each_number {
+    ($number:expr, $with:ident) => {
+        match $number {
+            Number::U8 => $with!(u8),
+            Number::I8 => $with!(i8),
+            Number::U16 => $with!(u16),
+            Number::I16 => $with!(i16),
+            Number::U32 => $with!(u32),
+            Number::I32 => $with!(i32),
+            Number::U64 => $with!(u64),
+            Number::I64 => $with!(i64),
+            Number::F32 => $with!(f32),
+            Number::F64 => $with!(f64),
+        }
+    };
+}
+
 /// The number types that files hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Number {
@@ -99,28 +117,41 @@ impl Number {
 
     /// The numbers in `bytes` as `f32`, as many as `out` has room for.
     pub fn decode_into(self, bytes: &[u8], big_endian: bool, out: &mut [f32]) {
-        macro_rules! all {
-            ($type:ty) => {{
-                let (chunks, _) = bytes.as_chunks::<{ size_of::<$type>() }>();
-                if big_endian {
-                    out.iter_mut().zip(chunks).for_each(|(o, c)| *o = <$type>::from_be_bytes(*c) as f32);
-                } else {
-                    out.iter_mut().zip(chunks).for_each(|(o, c)| *o = <$type>::from_le_bytes(*c) as f32);
-                }
-            }};
+        macro_rules! to_f32 {
+            ($type:ty) => {
+                convert(bytes, big_endian, out, <$type>::from_be_bytes, <$type>::from_le_bytes, |v| v as f32)
+            };
         }
-        match self {
-            Self::U8 => all!(u8),
-            Self::I8 => all!(i8),
-            Self::U16 => all!(u16),
-            Self::I16 => all!(i16),
-            Self::U32 => all!(u32),
-            Self::I32 => all!(i32),
-            Self::U64 => all!(u64),
-            Self::I64 => all!(i64),
-            Self::F32 => all!(f32),
-            Self::F64 => all!(f64),
+        for_each_number!(self, to_f32);
+    }
+
+    /// All of `bytes` as `f64`, exact but for integers beyond 2⁵³.
+    pub fn decode_f64(self, bytes: &[u8], big_endian: bool) -> Vec<f64> {
+        let mut out = vec![0.0; bytes.len() / self.size()];
+        macro_rules! to_f64 {
+            ($type:ty) => {
+                convert(bytes, big_endian, &mut out, <$type>::from_be_bytes, <$type>::from_le_bytes, |v| v as f64)
+            };
         }
+        for_each_number!(self, to_f64);
+        out
+    }
+}
+
+/// Reads numbers of N bytes each.
+fn convert<const N: usize, T, O>(
+    bytes: &[u8],
+    big_endian: bool,
+    out: &mut [O],
+    from_be: fn([u8; N]) -> T,
+    from_le: fn([u8; N]) -> T,
+    cast: impl Fn(T) -> O,
+) {
+    let (chunks, _) = bytes.as_chunks::<N>();
+    let pairs = out.iter_mut().zip(chunks);
+    match big_endian {
+        true => pairs.for_each(|(o, c)| *o = cast(from_be(*c))),
+        false => pairs.for_each(|(o, c)| *o = cast(from_le(*c))),
     }
 }
 
