@@ -1,0 +1,5 @@
+//! Optimisation of functions, games, graphs and bandits.
+
+mod claims;
+
+pub use claims::CLAIMS;
