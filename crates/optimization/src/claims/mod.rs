@@ -2,5 +2,7 @@
 
 use consilience_core::claim::Claim;
 
+mod consensus_based_optimization;
+
 /// Every claim of this crate.
-pub static CLAIMS: &[Claim] = &[];
+pub static CLAIMS: &[Claim] = &[consensus_based_optimization::CLAIM];
