@@ -23,6 +23,7 @@ bench: ## side by side with mergekit, as ratios
 	$(CARGO) build --release --workspace --examples --bins
 	$(PYTHON) bench/run.py
 	$(PYTHON) bench/lora.py
+	$(PYTHON) bench/optimization.py
 
 parity: ## the same results as mergekit, on random checkpoints
 	$(CARGO) build --release

@@ -2,7 +2,8 @@
 
 use consilience_core::claim::Claim;
 
+mod block_coordinate_descent;
 mod consensus_based_optimization;
 
 /// Every claim of this crate.
-pub static CLAIMS: &[Claim] = &[consensus_based_optimization::CLAIM];
+pub static CLAIMS: &[Claim] = &[block_coordinate_descent::CLAIM, consensus_based_optimization::CLAIM];
