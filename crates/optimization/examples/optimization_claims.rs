@@ -14,6 +14,9 @@ fn main() -> Result<()> {
         if slugs.is_empty() || slugs.iter().any(|slug| *slug == claim.slug) {
             let outcome = Runner { scale: Scale::Full, seeds, ..Runner::default() }.run(claim, &Silent)?;
             println!("{}", outcome.to_text());
+            for bar in outcome.bars.iter().filter(|bar| !bar.met) {
+                println!("missed: {}: {}: seed by seed {:?}", bar.text, bar.rule, bar.per_seed);
+            }
         }
     }
     Ok(())

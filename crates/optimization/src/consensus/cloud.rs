@@ -392,6 +392,16 @@ impl Move<'_> {
             let distance = |to: &[f64]| v.iter().zip(to).map(|(v, c)| (v - c).powi(2)).sum::<f64>().sqrt();
             let all_round = if isotropic { distance(self.consensus) } else { 0.0 };
             let own_round = if isotropic { own.map_or(0.0, distance) } else { 0.0 };
+            if own.is_none() && method.gradient == 0.0 && noise > 0.0 {
+                // The common case, without a question inside of the loop.
+                let noise = noise * seen;
+                for (v, c) in v.iter_mut().zip(self.consensus) {
+                    let off = *v - c;
+                    let reach = if isotropic { all_round } else { off.abs() };
+                    *v += noise * reach * normal(rng) - pull * off;
+                }
+                return self.settle(v, rng);
+            }
             for (j, (v, c)) in v.iter_mut().zip(self.consensus).enumerate() {
                 let old = *v;
                 let off = old - c;
@@ -413,10 +423,15 @@ impl Move<'_> {
                 }
             }
         }
+        self.settle(v, rng);
+    }
+
+    /// The last part of every move: the shake, and the box.
+    fn settle(&self, v: &mut [f64], rng: &mut SmallRng) {
         if self.shake > 0.0 {
-            v.iter_mut().for_each(|v| *v += self.shake * normal(rng));
+            v.iter_mut().for_each(|v| *v += self.shake * rng.sample::<f64, _>(StandardNormal));
         }
-        if let Some(bounds) = &method.bounds {
+        if let Some(bounds) = &self.method.bounds {
             bounds.project(v);
         }
     }
