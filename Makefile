@@ -26,6 +26,7 @@ bench: ## side by side with mergekit, peft and PyTorch, as ratios; memory ceilin
 	$(PYTHON) bench/learned.py
 	$(PYTHON) bench/memory.py
 	$(CARGO) bench -p consilience-merging --bench merging -- --quick
+	$(PYTHON) bench/optimization.py
 
 parity: ## the same results as mergekit, on random checkpoints
 	$(CARGO) build --release

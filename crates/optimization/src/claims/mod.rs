@@ -1,0 +1,9 @@
+//! The published claims of this crate's methods, as experiments.
+
+use consilience_core::claim::Claim;
+
+mod block_coordinate_descent;
+mod consensus_based_optimization;
+
+/// Every claim of this crate.
+pub static CLAIMS: &[Claim] = &[block_coordinate_descent::CLAIM, consensus_based_optimization::CLAIM];
