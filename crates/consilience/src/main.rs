@@ -38,6 +38,8 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::ExtractLora(arguments) => commands::adapters::extract(&arguments, quiet)?,
         Command::MergeLora(arguments) => commands::adapters::merge(&arguments, quiet)?,
         Command::Evaluate(arguments) => commands::evaluate::run(&arguments, quiet)?,
+        Command::Stream(arguments) => commands::stream::run(&arguments, quiet)?,
+        Command::TuneStream(arguments) => commands::tune_stream::run(&arguments, quiet)?,
         Command::Methods(arguments) => commands::methods::run(&arguments)?,
         Command::Claim(arguments) => return commands::claim::run(&arguments, quiet),
         Command::Data(arguments) => commands::data::run(&arguments, quiet)?,

@@ -11,6 +11,8 @@ mod learned;
 pub mod merge;
 pub mod methods;
 pub mod pages;
+pub mod stream;
+pub mod tune_stream;
 
 use std::path::Path;
 
