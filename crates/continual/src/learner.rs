@@ -91,6 +91,8 @@ pub struct Place {
     pub valid: usize,
     /// All outputs of the stream.
     pub outputs: usize,
+    /// Whether all outputs compete in the loss, whatever classes there were.
+    pub whole_head: bool,
     /// Which outputs compete.
     pub head: HeadMode,
     /// The task of each class seen so far; `None` for those not seen.

@@ -36,11 +36,11 @@ pub fn matrix(values: Vec<f32>, columns: usize, device: &Device) -> Tensor<2> {
     Tensor::from_data(TensorData::new(values, [rows, columns]), device)
 }
 
-/// The logits among which each sample's class competes: the outputs in use, and for a head by task those of the task that the
+/// The logits among which each sample's class competes: the outputs in use (all, with a whole head), and for a head by task those of the task that the
 /// sample's label belongs to (the others come down to −1e9).
 pub fn competing(logits: Tensor<2>, labels: &[u32], place: &Place, device: &Device) -> Tensor<2> {
-    let valid = place.valid;
     let [_, outputs] = logits.dims();
+    let valid = if place.whole_head { outputs } else { place.valid };
     let logits = if valid < outputs { logits.narrow(1, 0, valid) } else { logits };
     if place.head != HeadMode::Task {
         return logits;
@@ -92,12 +92,11 @@ pub fn one_hot(labels: &[u32], columns: usize) -> Vec<f32> {
     rows
 }
 
-/// The binary cross-entropy of logits s and targets T in [0, 1], `max(s, 0) - s T + log(1 + exp(-|s|))`, averaged over all
-/// entries.
+/// The binary cross-entropy of logits s and targets T in [0, 1], `log(1 + exp(s)) - s T`, averaged over all entries; stable for
+/// logits of any size.
 pub fn binary(logits: Tensor<2>, targets: Tensor<2>) -> Tensor<1> {
-    let positive = activation::relu(logits.clone());
-    let rest = logits.clone().abs().neg().exp().log1p();
-    (positive - logits * targets + rest).mean()
+    // The softplus by way of the log-sigmoid, whose derivative is right at 0 too, where those of max and |s| are not.
+    (activation::log_sigmoid(logits.clone().neg()).neg() - logits * targets).mean()
 }
 
 /// The distillation `-mean_x sum_k softmax(teacher / T)_k log softmax(student / T)_k`, without a factor T².
@@ -130,6 +129,7 @@ mod tests {
             known: 0,
             valid,
             outputs: 4,
+            whole_head: false,
             head,
             task_of_class: vec![Some(0), Some(0), Some(1), Some(1)],
             steps: 1,

@@ -181,7 +181,7 @@ impl Moments {
         }
         self.steps = self.steps.saturating_add(1);
         match optimisation.rule {
-            Rule::Sgd { momentum } if momentum == 0.0 => {
+            Rule::Sgd { momentum: 0.0 } => {
                 let rate = rate as f32;
                 theta.iter_mut().zip(gradient.iter()).for_each(|(t, g)| *t -= rate * g);
             }

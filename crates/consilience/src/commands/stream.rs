@@ -4,9 +4,7 @@ use std::path::Path;
 
 use consilience_continual::comparison::Comparison;
 use consilience_continual::registry::{Backbone, LEARNERS, LearnerSettings};
-use consilience_continual::stream::{
-    Blurry, ClassIncremental, DomainIncremental, Scenario, Scole, Shift,
-};
+use consilience_continual::stream::{Blurry, ClassIncremental, DomainIncremental, Scenario, Scole, Shift};
 use consilience_continual::{Evaluation, Optimisation, Protocol, Record, write_traces};
 use consilience_core::metrics::Spread;
 use consilience_core::plot::{Frame, Grid, Series, heat_map, lines};
@@ -100,16 +98,24 @@ fn comparison(arguments: &cli::Stream) -> Result<Comparison> {
     let mut learners = arguments.learner.clone();
     learners.dedup();
     if let Some(unknown) = learners.iter().find(|name| LEARNERS.iter().all(|known| known.name != name.as_str())) {
-        let near = LEARNERS.iter().map(|known| known.name).max_by(|a, b| {
-            strsim::jaro_winkler(a, unknown).total_cmp(&strsim::jaro_winkler(b, unknown))
-        });
-        let help = format!("did you mean `{}`? `consilience stream --learner list` names all", near.unwrap_or_default());
+        let near = LEARNERS
+            .iter()
+            .map(|known| known.name)
+            .max_by(|a, b| strsim::jaro_winkler(a, unknown).total_cmp(&strsim::jaro_winkler(b, unknown)));
+        let help =
+            format!("did you mean `{}`? `consilience stream --learner list` names all", near.unwrap_or_default());
         return Err(Error::data("--learner", format!("there is no learner `{unknown}`")).with_help(help));
     }
     Ok(Comparison {
         data: arguments.data.clone(),
         scenario,
-        protocol: Protocol { length, batch: arguments.batch, passes: 1, evaluation, seed: Seed(arguments.seed) },
+        protocol: Protocol {
+            length,
+            batch: arguments.batch,
+            evaluation,
+            seed: Seed(arguments.seed),
+            ..Protocol::default()
+        },
         learners,
         settings: LearnerSettings { backbone, optimisation, memory: arguments.memory, ..LearnerSettings::default() },
         seeds: arguments.seeds,
@@ -149,18 +155,22 @@ pub(super) fn split(source: &str, arrays: &str) -> Result<Split> {
     samples.split_stratified(SHARE, DRAWN)
 }
 
+/// A number of a run that is no figure of merit.
+type Extra = fn(&Record) -> f64;
+
 fn figures(learners: &[String], records: &[Vec<Record>]) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
     for (learner, runs) in learners.iter().zip(records) {
-        let names: Vec<String> = runs.first().map(|run| run.metrics().into_iter().map(|m| m.name).collect()).unwrap_or_default();
-        let extras: [(&str, fn(&Record) -> f64); 3] = [
+        let names: Vec<String> =
+            runs.first().map(|run| run.metrics().into_iter().map(|m| m.name).collect()).unwrap_or_default();
+        let extras: [(&str, Extra); 3] = [
             ("state bytes", |run| run.state_bytes.iter().copied().max().unwrap_or(0) as f64),
             ("training s", |run| run.training_seconds),
             ("evaluation s", |run| run.evaluation_seconds),
         ];
-        let named = names.iter().map(|name| {
-            (name.clone(), runs.iter().filter_map(|run| run.metric(name)).collect::<Vec<f64>>())
-        });
+        let named = names
+            .iter()
+            .map(|name| (name.clone(), runs.iter().filter_map(|run| run.metric(name)).collect::<Vec<f64>>()));
         let extra = extras.iter().map(|(name, of)| ((*name).to_owned(), runs.iter().map(of).collect()));
         for (metric, values) in named.chain(extra) {
             let spread = Spread::of(&values)?;
@@ -182,12 +192,15 @@ fn table(learners: &[String], figures: &[Figure]) -> Table {
     for name in names {
         let cell = |learner: &String| {
             let found = figures.iter().find(|figure| &figure.learner == learner && figure.metric == name);
-            found.map_or_else(|| "–".to_owned(), |figure| match (name, figure.values.len()) {
-                ("state bytes", _) => format!("{:.0}", figure.mean),
-                ("training s" | "evaluation s", _) => format!("{:.2}", figure.mean),
-                (_, 1) => format!("{:.4}", figure.mean),
-                _ => format!("{:.4} ± {:.4}", figure.mean, figure.std),
-            })
+            found.map_or_else(
+                || "–".to_owned(),
+                |figure| match (name, figure.values.len()) {
+                    ("state bytes", _) => format!("{:.0}", figure.mean),
+                    ("training s" | "evaluation s", _) => format!("{:.2}", figure.mean),
+                    (_, 1) => format!("{:.4}", figure.mean),
+                    _ => format!("{:.4} ± {:.4}", figure.mean, figure.std),
+                },
+            )
         };
         table.push([name.to_owned()].into_iter().chain(learners.iter().map(cell)));
     }
@@ -251,19 +264,15 @@ fn write(folder: &Path, comparison: &Comparison, records: &[Vec<Record>], figure
 }
 
 fn after_tasks(comparison: &Comparison, records: &[Vec<Record>]) -> Result<String> {
-    let series: Vec<Series> = comparison
-        .learners
-        .iter()
-        .zip(records)
-        .map(|(name, runs)| {
-            let tasks = runs.iter().map(|run| run.seen.len()).min().unwrap_or(0);
-            let mean = |i: usize| {
-                runs.iter().filter_map(|run| run.seen.get(i)).sum::<f64>() / runs.len().max(1) as f64
-            };
-            Series::new(name, (0..tasks).map(|i| ((i + 1) as f64, mean(i))))
-        })
-        .collect();
-    lines(&Frame::titled("Accuracy on the classes seen", "tasks", "accuracy"), &series)
+    let series = comparison.learners.iter().zip(records).map(|(name, runs)| {
+        let tasks = runs.iter().map(|run| run.seen.len()).min().unwrap_or(0);
+        let mean = |task: usize| {
+            let of: Vec<f64> = runs.iter().filter_map(|run| run.seen.get(task).copied().flatten()).collect();
+            (!of.is_empty()).then(|| of.iter().sum::<f64>() / of.len() as f64)
+        };
+        Series::new(name, (0..tasks).filter_map(|task| Some(((task + 1) as f64, mean(task)?))))
+    });
+    lines(&Frame::titled("Accuracy on the classes seen", "tasks", "accuracy"), &series.collect::<Vec<_>>())
 }
 
 fn first_task(comparison: &Comparison, records: &[Vec<Record>]) -> Result<Option<String>> {

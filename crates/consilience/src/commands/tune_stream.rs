@@ -53,7 +53,10 @@ pub fn run(arguments: &cli::TuneStream, quiet: bool) -> Result<()> {
         write_atomically(folder.join("scores.svg"), &svg)?;
         let mut report = Report::new("Learners tuned on one data set, evaluated on another");
         report
-            .paragraph(format!("Tuned on {}, evaluated on {}; scores are average incremental accuracies.", arguments.tune, arguments.evaluate))
+            .paragraph(format!(
+                "Tuned on {}, evaluated on {}; scores are average incremental accuracies.",
+                arguments.tune, arguments.evaluate
+            ))
             .table(table.clone())
             .figure(svg, "Scores of the tuned choices on fresh seeds (dots: the seeds).");
         report.write_html(folder.join("index.html"))?;
@@ -83,7 +86,15 @@ fn algorithm(learner: TunedLearner) -> Algorithm {
 
 fn table(outcome: &Outcome) -> Table {
     let mut table = Table::new([
-        "learner", "GTEP", "rank", "tuned here", "rank there", "gap", "gap, fresh seeds", "transfer", "diverged",
+        "learner",
+        "GTEP",
+        "rank",
+        "tuned here",
+        "rank there",
+        "gap",
+        "gap, fresh seeds",
+        "transfer",
+        "diverged",
     ]);
     let ranks = outcome.gtep_ranks.iter().zip(&outcome.conventional_ranks);
     for (found, (rank, usual)) in outcome.algorithms.iter().zip(ranks) {

@@ -82,7 +82,8 @@ fn run(scale: Scale, seed: Seed, progress: &dyn Progress) -> Result<Measurements
         measured.record(*arm, ACCURACY, record.metric("ACC").unwrap_or(f64::NAN));
         measured.record(*arm, "forgetting", record.metric("F").unwrap_or(f64::NAN));
         measured.record(*arm, "average accuracy", record.metric("AIA").unwrap_or(f64::NAN));
-        let points = record.seen.iter().enumerate().map(|(task, accuracy)| ((task + 1) as f64, *accuracy));
+        let points =
+            record.seen.iter().enumerate().filter_map(|(task, accuracy)| Some(((task + 1) as f64, (*accuracy)?)));
         measured.record_curve("accuracy on the classes seen", ["tasks", "accuracy"], *arm, points);
     }
     Ok(measured)

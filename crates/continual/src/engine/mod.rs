@@ -23,6 +23,9 @@ pub struct Protocol {
     pub batch: usize,
     /// Updates by each batch. Default: 1.
     pub passes: usize,
+    /// Let all outputs compete in the loss from the first task on, as a head of fixed width does, instead of those of the
+    /// classes so far. Methods without rehearsal and those with exemplars grow their heads whatever this says. Default: no.
+    pub whole_head: bool,
     /// Default: after each task.
     pub evaluation: Evaluation,
     /// Draws the order of the samples and the test subsets. Default: 0.
@@ -31,7 +34,14 @@ pub struct Protocol {
 
 impl Default for Protocol {
     fn default() -> Self {
-        Self { length: Length::Epochs(1), batch: 32, passes: 1, evaluation: Evaluation::default(), seed: Seed(0) }
+        Self {
+            length: Length::Epochs(1),
+            batch: 32,
+            passes: 1,
+            whole_head: false,
+            evaluation: Evaluation::default(),
+            seed: Seed(0),
+        }
     }
 }
 

@@ -62,8 +62,8 @@ pub struct Record {
     pub restricted: Vec<Vec<f64>>,
     /// `class_accuracy[i][c]`: of class c after task i; `None` without a test sample.
     pub class_accuracy: Vec<Vec<Option<f64>>>,
-    /// After each task: the accuracy on the test samples of all classes seen so far.
-    pub seen: Vec<f64>,
+    /// After each task: the accuracy on the test samples of all classes seen so far; `None` before there is one.
+    pub seen: Vec<Option<f64>>,
     /// The accuracy of the untrained learner on each test set, with all outputs.
     pub untrained: Vec<f64>,
     /// The number of classes of each task.
@@ -194,8 +194,8 @@ impl Record {
             (count > 0).then(|| values.sum::<f64>() / count as f64)
         };
         add("A_AUC", mean(&mut self.samples.iter().map(|point| point.accuracy), self.samples.len()));
-        add("A_Avg", mean(&mut self.seen.iter().copied(), self.seen.len()));
-        add("A_Last", self.seen.last().copied());
+        add("A_Avg", mean(&mut self.seen.iter().flatten().copied(), self.seen.iter().flatten().count()));
+        add("A_Last", self.seen.last().copied().flatten());
         if self.test_sizes.len() == 1
             && let Some((first, last, largest)) = self.accumulation()
         {

@@ -184,7 +184,7 @@ impl<'a> Run<'a> {
         while self.at.task < self.stream.tasks().len() {
             self.task(progress)?;
             progress.advance(1);
-            if let Some(accuracy) = self.record.seen.last() {
+            if let Some(Some(accuracy)) = self.record.seen.last() {
                 progress.note(&format!("task {}, accuracy {accuracy:.3}", self.at.task));
             }
         }
@@ -349,6 +349,7 @@ impl<'a> Run<'a> {
             known,
             valid: if shared { outputs } else { prefix(task + 1) },
             outputs,
+            whole_head: self.protocol.whole_head,
             head: self.stream.head(),
             task_of_class,
             steps: 0,
@@ -483,7 +484,7 @@ impl<'a> Run<'a> {
             by_class.iter().zip(seen).filter(|(_, seen)| **seen).map(|(counts, _)| *counts).collect();
         let sum = |side: fn(&(usize, usize)) -> usize| exposed.iter().map(side).sum::<usize>() as f64;
         let all = sum(|counts| counts.1);
-        self.record.seen.push(if all > 0.0 { sum(|counts| counts.0) / all } else { 0.0 });
+        self.record.seen.push((all > 0.0).then(|| sum(|counts| counts.0) / all));
         let share = |(right, count): &(usize, usize)| (*count > 0).then(|| *right as f64 / *count as f64);
         self.record.class_accuracy.push(by_class.iter().map(share).collect());
         self.record.accuracy.push(accuracy);

@@ -59,7 +59,7 @@ mod tests {
         let second = vec![(11, 0.3), (12, 0.5), (13, 0.8)];
         let (min, worst) = worst_case(&[first.clone(), second.clone()], &[10], 1, 13).unwrap();
         assert!((min.unwrap() - 0.2).abs() < 1e-12 && (worst - 0.5).abs() < 1e-12);
-        assert_eq!(worst_case(&[first.clone()], &[], 0, 10), Some((None, 0.05)));
+        assert_eq!(worst_case(std::slice::from_ref(&first), &[], 0, 10), Some((None, 0.05)));
         assert_eq!(worst_case(&[first.clone(), vec![]], &[10], 1, 13), None);
         let area = learning_curve_area(&[first, second], &[10, 13], 2).unwrap();
         assert!((area - (0.075 + 0.4) / 2.0).abs() < 1e-12);

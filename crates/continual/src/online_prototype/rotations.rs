@@ -81,7 +81,7 @@ mod tests {
         assert_eq!(variants(&all[4], [2, 4, 4], 16).unwrap()[4], image);
         assert_eq!(variants(&all[1], [2, 4, 4], 16).unwrap()[1], image);
         assert_eq!(variants(&image, [2, 4, 4], 4).unwrap()[1], all[4]);
-        assert_eq!(variants(&image, [2, 4, 4], 1).unwrap(), [image.clone()]);
+        assert_eq!(variants(&image, [2, 4, 4], 1).unwrap(), std::slice::from_ref(&image));
     }
 
     #[test]

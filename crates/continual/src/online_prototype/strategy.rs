@@ -139,12 +139,15 @@ struct Drawn {
     offsets: [u64; 2],
 }
 
+/// Two labels and the share of the second.
+type Mixed = (u32, u32, f32);
+
 /// Views of samples: for each of the variants all samples, then the same augmented.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Views {
     values: Vec<f32>,
     /// Two labels and the share of the second, for each sample.
-    labels: Vec<(u32, u32, f32)>,
+    labels: Vec<Mixed>,
 }
 
 impl Views {
@@ -203,13 +206,7 @@ impl OnlinePrototype {
     }
 
     /// All views of samples (row-major).
-    fn views(
-        &self,
-        samples: &[f32],
-        labels: Vec<(u32, u32, f32)>,
-        image: [usize; 3],
-        rng: &mut impl rand::Rng,
-    ) -> Result<Views> {
+    fn views(&self, samples: &[f32], labels: Vec<Mixed>, image: [usize; 3], rng: &mut impl rand::Rng) -> Result<Views> {
         let width: usize = image.iter().product();
         let each = samples
             .chunks_exact(width)
@@ -229,19 +226,14 @@ impl OnlinePrototype {
     }
 
     /// The replayed batch: evenly drawn, and where there are prototypes to go by, mixed.
-    fn replay(
-        &mut self,
-        count: usize,
-        mix: bool,
-        rng: &mut impl rand::Rng,
-    ) -> Result<(Vec<f32>, Vec<(u32, u32, f32)>)> {
+    fn replay(&mut self, count: usize, mix: bool, rng: &mut impl rand::Rng) -> Result<(Vec<f32>, Vec<Mixed>)> {
         let Some(memory) = self.state.stored.as_mut() else { return Ok(Default::default()) };
         let last = self.state.last.get_mut().map(|last| last.clone()).unwrap_or_default();
         let mix = mix && last.len() >= 2;
         let base = if mix { (count as f64 * self.base_share) as usize } else { count };
         let (mut values, mut labels) = (Vec::new(), Vec::new());
         memory.draw(base, &mut values, &mut labels);
-        let mut mixed: Vec<(u32, u32, f32)> = labels.iter().map(|label| (*label, *label, 0.0)).collect();
+        let mut mixed: Vec<Mixed> = labels.iter().map(|label| (*label, *label, 0.0)).collect();
         if !mix {
             return Ok((values, mixed));
         }
@@ -294,7 +286,7 @@ impl OnlinePrototype {
 }
 
 /// The cross-entropy of mixed labels, `(1 - l) CE(a) + l CE(b)`, over the first `valid` outputs.
-fn mixed_entropy(logits: Tensor<2>, labels: &[(u32, u32, f32)], valid: usize, device: &Device) -> Tensor<1> {
+fn mixed_entropy(logits: Tensor<2>, labels: &[Mixed], valid: usize, device: &Device) -> Tensor<1> {
     let mut targets = vec![0.0_f32; labels.len() * valid];
     for (row, (a, b, l)) in targets.chunks_mut(valid.max(1)).zip(labels) {
         for (label, share) in [(a, 1.0 - l), (b, *l)] {
