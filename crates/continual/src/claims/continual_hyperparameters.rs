@@ -1,4 +1,8 @@
 //! Hyperparameters tuned on the digits, evaluated on made-up classes, beside those tuned where they are reported.
+//!
+//! What the usual protocol reports is its best trial over the tuning seeds, while GTEP is scored on fresh ones: over few seeds
+//! the difference of the seeds can outweigh the selection. Over three universes the reported gap was -0.007 and that on the
+//! same fresh seeds +0.005, on average over the algorithms, while the order of the algorithms came out as published.
 
 use std::sync::OnceLock;
 

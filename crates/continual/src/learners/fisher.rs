@@ -1,8 +1,9 @@
 //! The empirical diagonal of the Fisher information.
 
 use burn::tensor::Tensor;
-use consilience_core::Result;
+use consilience_core::{Result, Seed};
 use consilience_nn::{Batch, Parameters, per_sample_gradients};
+use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
 use crate::learner::Experience;
@@ -62,6 +63,9 @@ where
         FisherEstimate::Batches(size) => {
             let size = size.max(1);
             let batches = places.len().div_ceil(size).max(1) as f64;
+            // A task's samples may stand class by class; batches are mixed, as they are in training.
+            let mut places = places;
+            places.shuffle(&mut Seed(0).derive("Fisher batches").nth(task.place.task as u64).rng());
             for part in places.chunks(size) {
                 let (values, labels) = task.read(part);
                 let input = model.input(values, task.shape())?;
