@@ -10,6 +10,7 @@
 //! ```
 
 pub use consilience_checkpoint as checkpoint;
+pub use consilience_continual as continual;
 pub use consilience_core as core;
 pub use consilience_linalg as linalg;
 pub use consilience_merging as merging;
@@ -19,4 +20,5 @@ pub use consilience_solvers as solvers;
 /// Every claim of every crate, area by area.
 pub fn claims() -> impl Iterator<Item = &'static core::claim::Claim> {
     [merging::CLAIMS, solvers::CLAIMS].into_iter().flatten()
+    [merging::CLAIMS, continual::CLAIMS].into_iter().flatten()
 }

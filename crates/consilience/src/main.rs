@@ -44,6 +44,8 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Regress(arguments) => commands::regress::run(&arguments, quiet)?,
         Command::Complete(arguments) => commands::complete::run(&arguments, quiet)?,
         Command::Recover(arguments) => commands::recover::run(&arguments, quiet)?,
+        Command::Stream(arguments) => commands::stream::run(&arguments, quiet)?,
+        Command::TuneStream(arguments) => commands::tune_stream::run(&arguments, quiet)?,
         Command::Methods(arguments) => commands::methods::run(&arguments)?,
         Command::Claim(arguments) => return commands::claim::run(&arguments, quiet),
         Command::Data(arguments) => commands::data::run(&arguments, quiet)?,

@@ -16,6 +16,8 @@ pub mod search;
 pub mod solve;
 pub mod recover;
 pub mod regress;
+pub mod stream;
+pub mod tune_stream;
 
 use std::path::Path;
 
