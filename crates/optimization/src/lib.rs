@@ -1,5 +1,7 @@
 //! Optimisation of functions, games, graphs and bandits.
 
 mod claims;
+pub mod halpern;
+mod vector;
 
 pub use claims::CLAIMS;
