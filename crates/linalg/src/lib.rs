@@ -16,9 +16,12 @@
 //! ```
 
 pub mod check;
+mod exponential;
 pub mod gram;
 pub mod proximal;
 pub mod random;
 mod sequential;
 pub mod spd;
 pub mod spectral;
+
+pub use exponential::exponential;

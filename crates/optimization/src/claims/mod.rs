@@ -1,8 +1,10 @@
 //! The published claims of this crate's methods, as experiments.
 
+mod topological_swaps;
 mod variance_reduced_halpern;
 
 use consilience_core::claim::Claim;
 
 /// Every claim of this crate.
-pub static CLAIMS: &[Claim] = &[variance_reduced_halpern::CLAIM];
+pub static CLAIMS: &[Claim] =
+    &[topological_swaps::CLAIM, variance_reduced_halpern::CLAIM];
