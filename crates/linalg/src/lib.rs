@@ -18,6 +18,7 @@
 //! ```
 
 pub mod check;
+mod exponential;
 pub mod gram;
 pub mod krylov;
 pub mod matrix_market;
@@ -37,3 +38,5 @@ pub mod sketch;
 pub mod spd;
 pub mod spectral;
 pub mod tall;
+
+pub use exponential::exponential;

@@ -14,6 +14,15 @@ pub mod consensus;
 mod objective;
 pub mod problems;
 pub mod test_functions;
+//! | variance-reduced Halpern iteration: matrix games, monotone inclusions, robust regression | [`halpern`] |
+//! | topological swaps: directed acyclic graphs from data; NOTEARS and GOLEM | [`topological_swaps`] |
+
+mod adam;
+mod claims;
+pub mod halpern;
+mod quasi_newton;
+pub mod topological_swaps;
+mod vector;
 
 pub use claims::CLAIMS;
 pub use objective::{Bounds, Objective};
