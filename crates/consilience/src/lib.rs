@@ -15,10 +15,10 @@ pub use consilience_core as core;
 pub use consilience_linalg as linalg;
 pub use consilience_merging as merging;
 pub use consilience_nn as nn;
+pub use consilience_optimization as optimization;
 pub use consilience_solvers as solvers;
 
 /// Every claim of every crate, area by area.
 pub fn claims() -> impl Iterator<Item = &'static core::claim::Claim> {
-    [merging::CLAIMS, solvers::CLAIMS].into_iter().flatten()
-    [merging::CLAIMS, continual::CLAIMS].into_iter().flatten()
+    [merging::CLAIMS, continual::CLAIMS, optimization::CLAIMS, solvers::CLAIMS].into_iter().flatten()
 }

@@ -1,7 +1,6 @@
 //! Linear algebra over [faer](https://docs.rs/faer) that Consilience's methods share: positive definite systems, singular
-//! values and eigenvalues, random subspaces, proximal maps, linear operators, sparse matrices and their files, Krylov methods and
-//! preconditioners.
-//! values and eigenvalues, tall least squares, sketches, leverage scores, random subspaces, proximal maps.
+//! values and eigenvalues, tall least squares, sketches, leverage scores, random subspaces, proximal maps, the matrix
+//! exponential, linear operators, sparse matrices and their files, Krylov methods and preconditioners.
 //!
 //! Matrices are faer's `Mat<f64>` and `MatRef<f64>`. Every function checks shapes, that the input is finite and that
 //! parameters are in range, and says in an error which argument is at fault.
@@ -20,23 +19,21 @@
 pub mod check;
 mod exponential;
 pub mod gram;
+pub mod hadamard;
 pub mod krylov;
+pub mod leverage;
 pub mod matrix_market;
 pub mod operator;
 pub mod preconditioner;
-pub mod hadamard;
-pub mod leverage;
 pub mod proximal;
 pub mod random;
 pub mod sampling;
 mod sequential;
+pub mod sketch;
 pub mod sparse;
 pub mod spd;
 pub mod spectral;
-pub mod vector;
-pub mod sketch;
-pub mod spd;
-pub mod spectral;
 pub mod tall;
+pub mod vector;
 
 pub use exponential::exponential;

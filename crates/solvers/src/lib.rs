@@ -1,8 +1,12 @@
-//! Solvers of linear systems that learn from the systems they have solved.
+//! Solvers of linear systems, regressions and matrix problems.
 //!
-//! | Method | Slug | What it does |
+//! | Where | Method | What it solves |
 //! | --- | --- | --- |
-//! | [`LearnedRelaxation`](learned_relaxation::LearnedRelaxation) | `learned-relaxation` | picks the relaxation parameter of SOR or SSOR-CG for each of a sequence of systems, from iteration counts alone |
+//! | [`learned_relaxation`] | learned-relaxation | sequences of linear systems by SOR or SSOR-CG, whose parameter is picked from iteration counts alone |
+//! | [`completion`] | matrix-completion | a low-rank matrix from some of its entries, in time |Ω| k an iteration |
+//! | [`recovery`] | robust-matrix-recovery | a low-rank matrix from measurements of which many may be rubbish |
+//! | [`sensitivity`] | lp-sensitivity | ℓ_p regression on a small weighted sample of the rows |
+//! | [`linf_regression`] | linf-regression | least squares on a sketch, with a bound for every coefficient |
 //!
 //! The solvers whose parameter is picked are in [`relaxation`]; Krylov methods, preconditioners, sparse matrices and their files
 //! are in `consilience-linalg`. The published claims, as experiments with their baselines, are in [`CLAIMS`].
@@ -24,23 +28,11 @@
 //! ```
 
 mod claims;
-pub mod learned_relaxation;
-pub mod relaxation;
-//! Solvers for matrix problems and regressions, on faer.
-//!
-//! | Where | Method | What it solves |
-//! | --- | --- | --- |
-//! | [`completion`] | matrix-completion | a low-rank matrix from some of its entries, in time |Ω| k an iteration |
-//! | [`recovery`] | robust-matrix-recovery | a low-rank matrix from measurements of which many may be rubbish |
-//! | [`sensitivity`] | lp-sensitivity | ℓ_p regression on a small weighted sample of the rows |
-//! | [`linf_regression`] | linf-regression | least squares on a sketch, with a bound for every coefficient |
-//!
-//! Their published claims, as experiments with baselines, are in [`CLAIMS`].
-
-mod claims;
 pub mod completion;
+pub mod learned_relaxation;
 pub mod linf_regression;
 pub mod recovery;
+pub mod relaxation;
 pub mod sensitivity;
 
 pub use claims::CLAIMS;

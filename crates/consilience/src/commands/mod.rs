@@ -12,10 +12,10 @@ mod learned;
 pub mod merge;
 pub mod methods;
 pub mod pages;
-pub mod search;
-pub mod solve;
 pub mod recover;
 pub mod regress;
+pub mod search;
+pub mod solve;
 pub mod stream;
 pub mod tune_stream;
 

@@ -95,7 +95,9 @@ fn table(report: &SearchReport) -> Table {
                 (Metric::Entropy, |task| Some(task.entropy)),
                 (Metric::Perplexity, |task| task.perplexity),
             ];
-            all.into_iter().filter(move |(_, of)| of(task).is_some()).map(move |(metric, of)| (task.task.as_str(), metric, of))
+            all.into_iter()
+                .filter(move |(_, of)| of(task).is_some())
+                .map(move |(metric, of)| (task.task.as_str(), metric, of))
         })
         .collect();
     header.extend(measured.iter().map(|(task, metric, _)| format!("{task} {metric}")));

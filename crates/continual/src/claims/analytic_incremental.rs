@@ -34,6 +34,7 @@ pub(super) const CLAIM: Claim = Claim {
     },
     statement: "Whatever the order and the batches, the weights are those of joint training, and they beat gradient descent \
                 on the same features by far.",
+    remarks: "",
     seeds: 5,
     headline: LAST,
     bars: &[

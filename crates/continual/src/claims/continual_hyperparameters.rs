@@ -25,6 +25,7 @@ pub(super) const CLAIM: Claim = Claim {
     paper: Paper { title: "Hyperparameters in Continual Learning: A Reality Check", year: 2025, arxiv: "2403.09066" },
     statement: "The usual protocol, which tunes where it reports, overstates learners, and under an honest one newer replay \
                 methods fall behind an older one.",
+    remarks: "",
     seeds: 3,
     headline: "GTEP",
     bars: &[

@@ -36,6 +36,7 @@ pub(super) const CLAIM: Claim = Claim {
     },
     statement: "Where classes come back, plain gradient descent accumulates knowledge of all of them without any replay; \
                 masking the loss speeds it up, and rare classes are learnt less.",
+    remarks: "",
     seeds: 5,
     headline: LATE,
     bars: &[

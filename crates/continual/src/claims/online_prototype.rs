@@ -26,6 +26,7 @@ pub(super) const CLAIM: Claim = Claim {
     paper: Paper { title: "Online Prototype Learning for Online Continual Learning", year: 2023, arxiv: "2308.00301" },
     statement: "Online prototypes keep a learner of a single pass from shortcut features: they beat experience replay, and add \
                 to instance contrast.",
+    remarks: "",
     seeds: 5,
     headline: ACCURACY,
     bars: &[

@@ -26,6 +26,7 @@ pub(super) const CLAIM: Claim = Claim {
     statement: "Parameter regularisation works in class-incremental learning once it is combined with prediction \
                 distillation: from scratch distillation alone is best, with pre-training L2 is no worse than EWC and better \
                 than distillation alone.",
+    remarks: "",
     seeds: 5,
     headline: ACCURACY,
     bars: &[

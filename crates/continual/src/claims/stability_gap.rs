@@ -29,6 +29,7 @@ pub(super) const CLAIM: Claim = Claim {
     },
     statement: "Replay loses most of its accuracy on old tasks within the first updates on a new one and wins it back, deeper \
                 the more the tasks differ, because nothing pulls against the new task's gradient until the damage is done.",
+    remarks: "",
     seeds: 5,
     headline: "min-ACC",
     bars: &[

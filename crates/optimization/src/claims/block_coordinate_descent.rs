@@ -35,6 +35,7 @@ pub(super) const CLAIM: Claim = Claim {
     },
     statement: "Greedy rules that use the blocks' constants beat the plain Gauss–Southwell rule, matrix updates beat \
                 gradient ones, two-metric projection ends after a few iterations, and tree blocks beat red-black ones.",
+    remarks: "",
     seeds: 5,
     headline: "log₁₀ f/f₀",
     bars: &[

@@ -40,6 +40,7 @@ pub(super) const CLAIM: Claim = Claim {
     },
     statement: "Consensus crosses barriers at which gradient descent stops, and in its small-step limit moves along the \
                 negative gradient.",
+    remarks: "",
     seeds: 5,
     headline: SUCCESS,
     bars: &[

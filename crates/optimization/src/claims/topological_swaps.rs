@@ -41,6 +41,7 @@ pub(super) const CLAIM: Claim = Claim {
     paper: Paper { title: "Optimizing NOTEARS Objectives via Topological Swaps", year: 2023, arxiv: "2305.17277" },
     statement: "Swaps reach lower scores and better graphs than NOTEARS, from a random order or from that of NOTEARS, and end \
                 at points that satisfy the KKT conditions.",
+    remarks: "",
     seeds: 5,
     headline: SHD,
     bars: &[

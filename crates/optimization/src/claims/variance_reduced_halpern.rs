@@ -47,6 +47,7 @@ pub(super) const CLAIM: Claim = Claim {
     },
     statement: "A residual of ε costs Õ(n + √n L / ε) evaluations of parts: passes fall like 1/√n, below those of methods \
                 with full evaluations once n is large.",
+    remarks: "",
     seeds: 5,
     headline: GAME,
     bars: &[

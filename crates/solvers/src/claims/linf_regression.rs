@@ -49,6 +49,7 @@ pub(super) const CLAIM: Claim = Claim {
     },
     statement: "A dense sketch of about d/eps^2 rows keeps every coefficient within eps/sqrt(d) times residual and \
                 pseudo-inverse, and a sparse sketch of that size does not.",
+    remarks: "",
     seeds: 5,
     headline: SMALL,
     bars: &[

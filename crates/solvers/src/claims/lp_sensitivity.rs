@@ -26,6 +26,7 @@ pub(super) const CLAIM: Claim = Claim {
     paper: Paper { title: "Sharper Bounds for lp Sensitivity Sampling", year: 2023, arxiv: "2306.00732" },
     statement: "For p = 1.5 a sensitivity sample of 40 d rows distorts norms no more as d grows, far less than a \
                 uniform one and about as little as a Lewis-weight sample.",
+    remarks: "",
     seeds: 5,
     headline: "p=1.5, d=16",
     bars: &[

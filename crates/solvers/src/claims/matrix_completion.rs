@@ -45,6 +45,7 @@ pub(super) const CLAIM: Claim = Claim {
     },
     statement: "Alternating minimisation with a few inner steps from a warm start is as accurate as with exact least \
                 squares, bears errors in every step, and its time grows with one power of the rank less.",
+    remarks: "",
     seeds: 5,
     headline: MIXED,
     bars: &[

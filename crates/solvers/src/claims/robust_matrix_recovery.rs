@@ -35,6 +35,7 @@ pub(super) const CLAIM: Claim = Claim {
     },
     statement: "From a small start the sub-gradient method recovers the matrix from a fifth of outliers, as well with \
                 d columns as with the true rank.",
+    remarks: "",
     seeds: 5,
     headline: ERROR,
     bars: &[

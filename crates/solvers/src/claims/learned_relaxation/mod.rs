@@ -33,6 +33,7 @@ pub(super) const CLAIM: Claim = Claim {
     },
     statement: "Over a sequence of systems, Tsallis-INF comes close to the best fixed parameter, and ChebCB, which sees a \
                 context, needs fewer steps than any fixed parameter.",
+    remarks: "",
     seeds: 5,
     headline: HIGH.metric,
     bars: &[
