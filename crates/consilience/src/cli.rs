@@ -566,8 +566,8 @@ pub struct Complete {
     #[arg(long, value_name = "DIR", default_value = "completed", value_hint = ValueHint::DirPath)]
     pub out: PathBuf,
     /// The names of the columns with row, column and value [default: the first three].
-    #[arg(long, value_name = "ROW,COLUMN,VALUE", value_delimiter = ',', num_args = 3)]
-    pub columns: Option<Vec<String>>,
+    #[arg(long, value_name = "ROW,COLUMN,VALUE", value_parser = three_names)]
+    pub columns: Option<[String; 3]>,
     /// What separates the fields of a line.
     #[arg(long, default_value = ",", value_parser = delimiter)]
     pub delimiter: u8,
@@ -940,6 +940,12 @@ pub struct Demo {
 fn parse_rank(text: &str) -> Result<usize, String> {
     let rank = text.parse::<usize>().ok().filter(|rank| *rank > 0);
     rank.ok_or_else(|| format!("{text:?} is no rank; wanted a whole number above 0"))
+}
+
+/// Three names with commas between them.
+fn three_names(text: &str) -> Result<[String; 3], String> {
+    let names: Vec<String> = text.split(',').map(|name| name.trim().to_owned()).collect();
+    names.try_into().map_err(|_| format!("{text:?} are not three names; wanted ROW,COLUMN,VALUE"))
 }
 
 /// The byte between fields: one character, or `tab`.

@@ -38,8 +38,7 @@ struct Report {
 /// Completes a matrix, and writes factors and predictions.
 pub fn run(arguments: &cli::Complete, quiet: bool) -> Result<()> {
     let start = Instant::now();
-    let fields = arguments.columns.as_ref().and_then(|names| names.clone().try_into().ok());
-    let format = RatingsFormat { delimiter: arguments.delimiter, fields };
+    let format = RatingsFormat { delimiter: arguments.delimiter, fields: arguments.columns.clone() };
     let ratings = Ratings::read_csv(&arguments.ratings, &format)?;
     // Asked before the work: a name that is not there should not cost it.
     let asked = match &arguments.predict {
