@@ -79,7 +79,11 @@ impl Bounds {
         if lower.len() != upper.len() {
             return Err(Error::shape("bounds", [lower.len(), upper.len()], "as many lower bounds as upper bounds"));
         }
-        match lower.iter().zip(&upper).position(|(l, u)| !(l <= u) || *l == f64::INFINITY || *u == f64::NEG_INFINITY) {
+        match lower
+            .iter()
+            .zip(&upper)
+            .position(|(l, u)| l.is_nan() || u.is_nan() || l > u || *l == f64::INFINITY || *u == f64::NEG_INFINITY)
+        {
             Some(i) => {
                 let found = format!("[{}, {}]", lower[i], upper[i]);
                 Err(Error::parameter(format!("bounds of variable {i}"), found, "a lower bound not above the upper one"))

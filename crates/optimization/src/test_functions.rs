@@ -15,6 +15,9 @@ use consilience_core::{Error, Result};
 
 use crate::{Bounds, Objective};
 
+/// Writes the gradient at a point.
+type Gradient = fn(&[f64], &mut [f64]);
+
 /// A function with a known minimum.
 #[derive(Clone, Copy, Debug)]
 pub struct TestFunction {
@@ -27,7 +30,7 @@ pub struct TestFunction {
     /// The interval that each variable usually lies in.
     pub range: (f64, f64),
     value: fn(&[f64]) -> f64,
-    gradient: Option<fn(&[f64], &mut [f64])>,
+    gradient: Option<Gradient>,
     /// Each coordinate of the minimiser: (index, number of dimensions).
     minimiser: fn(usize, usize) -> f64,
 }

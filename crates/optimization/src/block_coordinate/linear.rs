@@ -519,8 +519,8 @@ impl Smooth for LinearModel {
             self.row_slope(r, &work.product[own.clone()], &mut work.slope[own.clone()]);
             if keep {
                 let (features, values) = by_row.line(r);
-                for c in 0..k {
-                    let turned = work.slope[r * k + c] - before[c];
+                for (c, old) in before.iter().enumerate() {
+                    let turned = work.slope[r * k + c] - old;
                     if turned != 0.0 {
                         let kept = features.iter().zip(values);
                         kept.for_each(|(j, a)| work.gradient[*j as usize * k + c] += a * turned);

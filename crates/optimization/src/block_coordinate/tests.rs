@@ -331,7 +331,13 @@ fn random_tree(n: usize, seed: u64) -> Vec<(usize, usize)> {
     use rand::RngExt;
     let mut rng = Seed(seed).rng();
     // About one variable in ten begins a new tree.
-    (1..n).filter_map(|i| (rng.random::<f64>() > 0.1).then(|| (rng.random_range(0..i), i))).collect()
+    let mut edges = Vec::new();
+    for i in 1..n {
+        if rng.random::<f64>() > 0.1 {
+            edges.push((rng.random_range(0..i), i));
+        }
+    }
+    edges
 }
 
 #[test]
