@@ -12,6 +12,9 @@ pub use solve::{
     Learned, Method as SolveMethod, Omega, Policy as LearnedPolicy, Preconditioner as SolvePreconditioner, Solve,
     Solver as LearnedSolver,
 };
+pub mod minimize;
+
+use minimize::Minimize;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -72,6 +75,8 @@ pub enum Command {
     Stream(Stream),
     /// Tune learners of streams on one data set and evaluate them on another (GTEP), beside tuning where it is reported.
     TuneStream(TuneStream),
+    /// Minimise a test function, or fit a model to a data file.
+    Minimize(Box<Minimize>),
     /// List every method there is, with its paper and whether its claim reproduced.
     Methods(Methods),
     /// Run the published claim of a method as an experiment, with its baselines, and tell the verdict.

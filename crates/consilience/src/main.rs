@@ -46,6 +46,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Recover(arguments) => commands::recover::run(&arguments, quiet)?,
         Command::Stream(arguments) => commands::stream::run(&arguments, quiet)?,
         Command::TuneStream(arguments) => commands::tune_stream::run(&arguments, quiet)?,
+        Command::Minimize(arguments) => commands::minimize::run(&arguments, quiet)?,
         Command::Methods(arguments) => commands::methods::run(&arguments)?,
         Command::Claim(arguments) => return commands::claim::run(&arguments, quiet),
         Command::Data(arguments) => commands::data::run(&arguments, quiet)?,

@@ -11,6 +11,7 @@ pub mod inspect;
 mod learned;
 pub mod merge;
 pub mod methods;
+pub mod minimize;
 pub mod pages;
 pub mod recover;
 pub mod regress;
