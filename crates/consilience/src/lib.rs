@@ -21,8 +21,4 @@ pub use consilience_solvers as solvers;
 /// Every claim of every crate, area by area.
 pub fn claims() -> impl Iterator<Item = &'static core::claim::Claim> {
     [merging::CLAIMS, continual::CLAIMS, optimization::CLAIMS, solvers::CLAIMS].into_iter().flatten()
-
-/// Every claim of every crate, area by area.
-pub fn claims() -> impl Iterator<Item = &'static core::claim::Claim> {
-    [merging::CLAIMS, optimization::CLAIMS].into_iter().flatten()
 }
