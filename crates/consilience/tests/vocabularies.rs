@@ -75,6 +75,7 @@ fn what_does_not_fit_is_told_before_anything_is_written() {
     let told = predicate::str::contains("the model has no tokenizer").and(predicate::str::contains("copy the files"));
     scene.merge(UNION, []).assert().failure().stderr(told);
     assert!(!scene.path("out").exists());
+    let scene = self::scene();
     let misspelt = UNION.replace("tokenizer_source: union", "tokenizer_source: unoin");
     let told = predicate::str::contains("merge.yml:7:19").and(predicate::str::contains("did you mean `union`?"));
     scene.merge(&misspelt, ["--check"]).assert().failure().stderr(told);

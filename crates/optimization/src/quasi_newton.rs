@@ -31,8 +31,10 @@ pub(crate) struct Minimum {
     /// The objective, with the penalty.
     pub value: f64,
     /// The largest entry of the (pseudo-)gradient.
+    #[cfg_attr(not(test), expect(dead_code, reason = "told for tests alone"))]
     pub gradient: f64,
     /// Steps.
+    #[cfg_attr(not(test), expect(dead_code, reason = "told for tests alone"))]
     pub iterations: usize,
 }
 

@@ -43,7 +43,8 @@ def main(folder):
             parameter.copy_(1 + 0.3 * noise if "norm" in name.lower() and name.endswith("weight") else 0.4 * noise)
         logits = []
         for first, second in PAIRS:
-            inputs = tokenizer(first, second, truncation=True, max_length=LENGTH, return_tensors="pt")
+            # In lists, as training does: alone, an empty second text would count as none.
+            inputs = tokenizer([first], [second], truncation=True, max_length=LENGTH, return_tensors="pt")
             logits.append(model(**inputs).logits)
     model.save_pretrained(folder)
     save_file({"logits": torch.cat(logits)}, folder / "expected.safetensors")
