@@ -413,6 +413,12 @@ pub struct Demo {
     pub seed: u64,
 }
 
+/// A rank: a whole number above 0.
+fn parse_rank(text: &str) -> Result<usize, String> {
+    let rank = text.parse::<usize>().ok().filter(|rank| *rank > 0);
+    rank.ok_or_else(|| format!("{text:?} is no rank; wanted a whole number above 0"))
+}
+
 /// A whole number of at least 1.
 fn positive(text: &str) -> Result<usize, String> {
     match text.parse::<usize>() {

@@ -62,7 +62,7 @@ mod tests {
 
     /// Entry (i, j) of H is 1 where i and j share an even number of set bits.
     pub(crate) fn entry(i: usize, j: usize) -> f64 {
-        if (i & j).count_ones() % 2 == 0 { 1.0 } else { -1.0 }
+        if (i & j).count_ones().is_multiple_of(2) { 1.0 } else { -1.0 }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, ValueHint};
 
-use super::positive;
+use super::{parse_rank, positive};
 
 /// What a regression makes small.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -258,12 +258,6 @@ pub struct Recover {
     /// Print JSON instead of a table.
     #[arg(long)]
     pub json: bool,
-}
-
-/// A rank: a whole number above 0.
-fn parse_rank(text: &str) -> Result<usize, String> {
-    let rank = text.parse::<usize>().ok().filter(|rank| *rank > 0);
-    rank.ok_or_else(|| format!("{text:?} is no rank; wanted a whole number above 0"))
 }
 
 /// Three names with commas between them.

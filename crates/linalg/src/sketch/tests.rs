@@ -93,7 +93,7 @@ fn tensors_are_sketched_without_making_them() {
     let (x, y) = (random::gaussian(8, 2, Seed(1)), random::gaussian(6, 2, Seed(2)));
     let sketch = TensorSrht::new(20, [8, 6], Seed(3)).unwrap();
     let (signs, samples) = sketch.parts();
-    let h = |i: usize, j: usize| if (i & j).count_ones() % 2 == 0 { 1.0 } else { -1.0 };
+    let h = |i: usize, j: usize| if (i & j).count_ones().is_multiple_of(2) { 1.0 } else { -1.0 };
     let dense = Mat::from_fn(20, 48, |t, at| {
         let ([i, j], [p, q]) = (samples[t], [at / 6, at % 6]);
         h(i, p) * signs[0][p] * h(j, q) * signs[1][q] / 20.0_f64.sqrt()

@@ -14,7 +14,7 @@ use crate::pretrained::{LearnedMerge, Plan};
 /// A merge that was found to fit together.
 pub enum AnyMerge {
     /// By a method that looks at weights alone.
-    Streamed(Merge),
+    Streamed(Box<Merge>),
     /// By one that runs the models.
     Learned(Box<LearnedMerge>),
 }
@@ -32,7 +32,7 @@ impl AnyMerge {
             let device: Device = options.device.clone();
             return LearnedMerge::opened(config, folder, merge, device, open).map(|it| Self::Learned(Box::new(it)));
         }
-        Merge::of(config, folder, merge, open).map(Self::Streamed)
+        Merge::of(config, folder, merge, open).map(|it| Self::Streamed(Box::new(it)))
     }
 
     pub fn config(&self) -> &MergeConfig {

@@ -86,6 +86,14 @@ struct Experiment<'a> {
     progress: &'a dyn Progress,
 }
 
+/// Where exchanges of random nodes end.
+struct Swapped {
+    score: f64,
+    weights: Mat<f64>,
+    /// The score after so many exchanges were tried.
+    curve: Vec<(f64, f64)>,
+}
+
 impl<'a> Experiment<'a> {
     fn new((nodes, edges_per_node, name): Setting, seed: Seed, progress: &'a dyn Progress) -> Result<Self> {
         let truth = Simulation { nodes, edges_per_node, ..Default::default() }.draw(seed.derive("model"))?;
@@ -147,7 +155,7 @@ impl<'a> Experiment<'a> {
         let (score, weights) = self.refit(&by_variance)?;
         self.record(measured, VARIANCES, score, &weights)?;
 
-        let (score, weights, curve) = self.random_swaps(learned.evaluations)?;
+        let Swapped { score, weights, curve } = self.random_swaps(learned.evaluations)?;
         self.record(measured, RANDOM, score, &weights)?;
         if first {
             let mut evaluated = 0;
@@ -171,7 +179,7 @@ impl<'a> Experiment<'a> {
     }
 
     /// Exchanges of two random nodes, each kept where it lowers the score.
-    fn random_swaps(&self, evaluations: usize) -> Result<(f64, Mat<f64>, Vec<(f64, f64)>)> {
+    fn random_swaps(&self, evaluations: usize) -> Result<Swapped> {
         let (d, mut rng) = (self.score.nodes(), self.seed.derive("random swaps").rng());
         let mut order = self.random_order();
         let mut fit = self.score.fit(&order)?;
@@ -185,7 +193,7 @@ impl<'a> Experiment<'a> {
                 curve.push((i as f64, self.score.total(&fit)));
             }
         }
-        Ok((self.score.total(&fit), self.score.weights(&fit), curve))
+        Ok(Swapped { score: self.score.total(&fit), weights: self.score.weights(&fit), curve })
     }
 
     /// Over the first eight rounds from a random order: which pairs lower the score, and by how much, in the small set and

@@ -172,7 +172,7 @@ impl RobustRecovery {
         let width = self.check(sensing, y)?;
         let d = sensing.size();
         if y.iter().all(|y| *y == 0.0) {
-            return Ok(self.finish(Mat::zeros(d, width), vec![0.0], Vec::new(), true)?);
+            return self.finish(Mat::zeros(d, width), vec![0.0], Vec::new(), true);
         }
         let start = self.first(sensing, y, width)?;
         self.descend(sensing, y, start, progress, watch)
