@@ -1,9 +1,8 @@
 //! Matrix Market files (Boisvert, Pozo, Remington, "The Matrix Market exchange formats", NISTIR 5935, 1996), as SciPy, MATLAB
 //! and the SuiteSparse collection write them.
 //!
-//! The crates that read the format take coordinate files only (and the vector `b` comes in the array format), or go through a
-//! general parser generator at a small fraction of the speed; none says in which line a fault is. So the reader is here. Every
-//! number is checked, and no memory is taken on the word of the header alone.
+//! The reader is here so that both formats are read (coordinate for matrices, array for right-hand sides), a fault names its
+//! line, every number is checked, and no memory is taken on the word of the header alone.
 //!
 //! ```
 //! use consilience_linalg::matrix_market;
